@@ -1,0 +1,51 @@
+"""Builds Leveret: compiled with mypyc where that is possible, plain Python otherwise.
+
+COMPILED is the one list of compiled modules. Every one is ordinary Python as well: `LEVERET_PURE=1`
+builds without compiling, and so does a machine without a C compiler; both say so.
+"""
+
+import os
+import shutil
+import sys
+import sysconfig
+
+from setuptools import setup
+
+COMPILED = [
+    "src/leveret/wire/frames.py",
+    "src/leveret/wire/events.py",
+    "src/leveret/wire/connection.py",
+    "src/leveret/broker/message.py",
+    "src/leveret/broker/queue.py",
+    "src/leveret/broker/exchange.py",
+    "src/leveret/broker/channel.py",
+    "src/leveret/broker/confirms.py",
+    "src/leveret/store/batch.py",
+    "src/leveret/server/session.py",
+]
+
+
+def compiler_missing() -> str:
+    """Why no C code can be built here; empty if it can."""
+    if os.environ.get("LEVERET_PURE"):
+        return "LEVERET_PURE is set"
+    command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(command) is None:
+        return f"no C compiler ({command}) was found"
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    return "" if os.path.exists(header) else f"the Python headers ({header}) are missing"
+
+
+def extensions() -> list[object]:
+    reason = compiler_missing()
+    if reason:
+        print(f"leveret: building pure Python, because {reason}", file=sys.stderr)
+        return []
+    from mypyc.build import mypycify
+
+    return mypycify(
+        ["--config-file=pyproject.toml", *[path for path in COMPILED if os.path.exists(path)]], opt_level="3"
+    )
+
+
+setup(ext_modules=extensions())

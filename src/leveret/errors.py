@@ -1,0 +1,60 @@
+"""Every exception Leveret raises, in one hierarchy.
+
+An AMQP error carries its reply code, its scope (does it end a channel or the whole connection) and the
+class and method it answers, as `channel.close` and `connection.close` report them.
+"""
+
+
+class LeveretError(Exception):
+    """Base of every error of this package."""
+
+
+class AMQPError(LeveretError):
+    """A protocol-level refusal. `text` begins with the code's name, as RabbitMQ writes it."""
+
+    def __init__(self, code: int, text: str, class_id: int = 0, method_id: int = 0) -> None:
+        super().__init__(f"{code} {text}")
+        self.code = code
+        self.text = text
+        self.class_id = class_id
+        self.method_id = method_id
+
+
+class ChannelError(AMQPError):
+    """Ends the channel on which it happened; the connection goes on."""
+
+
+class ConnectionError(AMQPError):
+    """Ends the whole connection."""
+
+
+class CodecError(LeveretError):
+    """Bytes that are not the AMQP value they claim to be."""
+
+
+class StoreError(LeveretError):
+    """The message store cannot be opened or written; the message says what to do."""
+
+
+class ClientError(LeveretError):
+    """Base of what the client reports to its user."""
+
+
+class ConnectionLost(ClientError):
+    """The connection ended while a reply was awaited."""
+
+
+class WaitTimeout(ClientError, TimeoutError):
+    """A bounded wait ran out; the message names what was awaited and for how long."""
+
+
+class Unroutable(ClientError):
+    """A mandatory message was returned: no queue is bound for its routing key."""
+
+
+class Nacked(ClientError):
+    """The broker refused a published message (basic.nack)."""
+
+
+class TaskError(LeveretError):
+    """Wrong use of the work queue: unknown task, arguments that do not fit, bad application path."""
