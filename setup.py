@@ -14,6 +14,7 @@ from setuptools import setup
 COMPILED = [
     "src/leveret/wire/frames.py",
     "src/leveret/wire/events.py",
+    "src/leveret/wire/channel.py",
     "src/leveret/wire/connection.py",
     "src/leveret/broker/message.py",
     "src/leveret/broker/queue.py",

@@ -32,6 +32,10 @@ class CodecError(LeveretError):
     """Bytes that are not the AMQP value they claim to be."""
 
 
+class ProtocolMisuse(LeveretError):
+    """This side tried to send what the protocol does not allow in the present state; nothing was sent."""
+
+
 class StoreError(LeveretError):
     """The message store cannot be opened or written; the message says what to do."""
 

@@ -1,0 +1,54 @@
+"""What was measured and whether it is enough: plain values, no printing, no measuring.
+
+Filled by `bench.rounds`, `bench.backlog` and `bench.client_rounds`; shown by `bench.report`.
+"""
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Target:
+    """`times`: Leveret's median is at least `value` times the other's. `below`: its median is under `value`."""
+
+    kind: Literal["times", "below"]
+    value: float
+
+    def __str__(self) -> str:
+        return f"≥ {self.value:g}×" if self.kind == "times" else f"< {self.value:g}"
+
+
+@dataclass
+class Row:
+    """One line of the table. `note` says why there is nothing to judge: skipped, or failed."""
+
+    name: str
+    title: str
+    target: Target
+    unit: str = "msg/s"
+    against: str = "RabbitMQ"
+    other: list[float] = field(default_factory=list)
+    leveret: list[float] = field(default_factory=list)
+    note: str = ""
+    failed: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        """Leveret's median over the other's; None if one of them was not measured."""
+        if not self.leveret or not self.other or not median(self.other):
+            return None
+        return median(self.leveret) / median(self.other)
+
+    @property
+    def met(self) -> bool | None:
+        """None if there is nothing to judge: not measured, or a round was void."""
+        if self.failed or not self.leveret:
+            return None
+        if self.target.kind == "below":
+            return median(self.leveret) < self.target.value
+        return None if self.ratio is None else self.ratio >= self.target.value
+
+    def fail(self, reason: object) -> None:
+        self.failed = True
+        self.note = f"failed: {reason}"

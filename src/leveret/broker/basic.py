@@ -1,0 +1,58 @@
+"""Consuming: basic.consume, basic.cancel and basic.get on a channel, with the checks RabbitMQ makes.
+
+Called by server/session; what is delivered and acknowledged afterwards is between broker/queue and broker/channel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.broker import arguments as x_arguments
+from leveret.broker.consumer import Consumer
+from leveret.errors import ChannelError, ConnectionError
+
+if TYPE_CHECKING:
+    from leveret.broker.channel import Channel
+    from leveret.broker.message import Message
+    from leveret.broker.queue import Queue
+
+
+def consume(
+    channel: Channel, queue: Queue, tag: str, no_ack: bool, exclusive: bool, arguments: dict[str, object]
+) -> Consumer:
+    """A new consumer, not yet in its queue: `start` it after consume-ok is out. `tag` must not be in use."""
+    vhost = channel.vhost
+    if tag in channel.consumers:
+        raise ConnectionError(530, f"NOT_ALLOWED - attempt to reuse consumer tag '{tag}'")
+    x_arguments.check_consumer_arguments(queue.name, vhost.name, arguments)
+    if queue.exclusive_consumer or (exclusive and queue.consumers):
+        raise ChannelError(
+            403, f"ACCESS_REFUSED - queue '{queue.name}' in vhost '{vhost.name}' in exclusive use"
+        )
+    consumer = Consumer(tag, channel, queue, no_ack, exclusive, channel.prefetch, arguments)
+    channel.consumers[tag] = consumer
+    return consumer
+
+
+def start(consumer: Consumer) -> None:
+    """Let the consumer have messages."""
+    consumer.queue.add(consumer)
+    consumer.queue.dispatch()
+
+
+def cancel(channel: Channel, tag: str) -> None:
+    """No more deliveries; unacknowledged messages stay with the channel. An unknown tag is fine."""
+    consumer = channel.consumers.pop(tag, None)
+    if consumer is not None:
+        consumer.queue.remove(consumer)
+
+
+def get(channel: Channel, queue: Queue, no_ack: bool) -> tuple[Message, int] | None:
+    """The first ready message and its delivery tag, or None."""
+    message = queue.get()
+    if message is None:
+        return None
+    if no_ack:
+        queue.acknowledge(message)
+        return message, channel.next_tag()
+    return message, channel.hold(message)

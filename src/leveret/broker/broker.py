@@ -1,0 +1,142 @@
+"""The broker: its virtual hosts, connections and store, put together and recovered at start.
+
+Pure: no socket, no clock, no thread of its own. The server hands in time (`at`) and the store, and calls the verbs of
+broker/vhost, broker/router and broker/basic.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker.channel import Channel
+from leveret.broker.definitions import read_table
+from leveret.broker.peer import Peer
+from leveret.broker.queue import Queue
+from leveret.broker.router import Router
+from leveret.broker.timers import Timers
+from leveret.broker.vhost import VirtualHost
+
+if TYPE_CHECKING:
+    from leveret.broker.exchange import Destination
+    from leveret.store.store import Recovered, Store
+
+
+class QueueIds:
+    """Numbers for queues, the lowest free one first: they are part of each stored message's key."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._free: list[int] = []
+
+    def take(self) -> int:
+        if self._free:
+            return heapq.heappop(self._free)
+        self._next += 1
+        return self._next - 1
+
+    def give(self, number: int) -> None:
+        heapq.heappush(self._free, number)
+
+    def used(self, numbers: set[int]) -> None:
+        """At start: these are taken."""
+        self._next = max(numbers, default=0) + 1
+        self._free = sorted(set(range(1, self._next)) - numbers)
+
+
+class Broker:
+    def __init__(
+        self, store: Store, random_name: Callable[[], str] = lambda: secrets.token_urlsafe(16)
+    ) -> None:
+        self.store: Final = store
+        self.timers: Final = Timers()
+        self._ids: Final = QueueIds()
+        self._random_name: Final = random_name
+        self.vhosts: Final[dict[str, VirtualHost]] = {}
+        self.routers: Final[dict[str, Router]] = {}
+        self.peers: Final[dict[int, Peer]] = {}
+        self.now: int = 0
+        self.add_vhost("/")
+
+    def add_vhost(self, name: str) -> VirtualHost:
+        vhost = VirtualHost(name, self.store, self.timers, self._ids.take, self._random_name)
+        vhost.queue_gone = lambda queue: self._ids.give(queue.id)
+        vhost.now = self.now
+        self.vhosts[name] = vhost
+        self.routers[name] = Router(vhost)
+        return vhost
+
+    def at(self, now_ms: int) -> None:
+        """It is `now_ms` (ms since the epoch) until said otherwise; what is due happens."""
+        self.now = now_ms
+        for vhost in self.vhosts.values():
+            vhost.now = now_ms
+        self.timers.run(now_ms)
+
+    def flush(self) -> None:
+        """The end of a loop turn: the store commits what was gathered."""
+        for vhost in self.vhosts.values():
+            vhost.flush_delivered()
+        self.store.flush_soon()
+
+    def disconnect(self, peer: Peer) -> None:
+        """A connection ended: what it held goes back to its queues, its exclusive queues go.
+
+        All its consumers stop first, so that nothing given back by one channel is delivered to another of the same.
+        """
+        channels: list[Channel] = list(peer.channels.values())
+        peer.channels.clear()
+        peer.waiting.clear()
+        for channel in channels:
+            channel.cancel_all()
+        queues: dict[int, Queue] = {}
+        for channel in channels:
+            for queue in channel.give_back_all():
+                queues[queue.id] = queue
+        for queue in list(peer.exclusive_queues.values()):
+            queue.vhost.delete_queue(queue)
+        for queue in queues.values():
+            if not queue.deleted:
+                queue.dispatch()
+
+    # ---- recovery
+
+    def recover(self, recovered: Recovered) -> None:
+        """Put back what the store found at start."""
+        self._ids.used({row.id for row in recovered.queues})
+        for row in recovered.queues:
+            definition = json.loads(row.definition)
+            vhost = self._vhost(row.vhost)
+            arguments = read_table(definition["arguments"])
+            queue = Queue(vhost, row.id, row.name, True, definition["auto_delete"], None, arguments)
+            queue.delivered_before = queue.delivered_to = row.delivered
+            queue.expires_any = True
+            vhost.restore_queue(queue, row.messages, row.bytes, row.last_position)
+        for stored in recovered.exchanges:
+            definition = json.loads(stored.definition)
+            self._vhost(stored.vhost).restore_exchange(
+                stored.name,
+                definition["type"],
+                definition["auto_delete"],
+                definition["internal"],
+                read_table(definition["arguments"]),
+            )
+        for bound in recovered.bindings:
+            self._restore_binding(self._vhost(bound.vhost), json.loads(bound.definition))
+
+    def _vhost(self, name: str) -> VirtualHost:
+        return self.vhosts.get(name) or self.add_vhost(name)
+
+    def _restore_binding(self, vhost: VirtualHost, definition: dict[str, str]) -> None:
+        destination: Destination | None
+        if definition["kind"] == "queue":
+            destination = vhost.queues.get(definition["destination"])
+        else:
+            destination = vhost.exchanges.get(definition["destination"])
+        if destination is not None and definition["source"] in vhost.exchanges:
+            vhost.restore_binding(
+                definition["source"], destination, definition["key"], read_table(definition["arguments"])
+            )

@@ -1,0 +1,192 @@
+"""A channel as the broker sees it: what was delivered on it and not yet acknowledged, its limits and its confirms.
+
+Delivery tags belong to the channel; an ack on another one is an unknown tag here. The state of the protocol is
+wire/channel's, frames are server/session's; this is only the books.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker.confirms import Confirms
+from leveret.broker.consumer import Consumer
+from leveret.broker.message import Message
+from leveret.errors import ChannelError
+
+if TYPE_CHECKING:
+    from leveret.broker.peer import Peer
+    from leveret.broker.queue import Queue
+    from leveret.broker.vhost import VirtualHost
+
+
+class Channel:
+    def __init__(self, number: int, peer: Peer, vhost: VirtualHost) -> None:
+        self.number: Final = number
+        self.peer: Final = peer
+        self.vhost: Final = vhost
+        self.consumers: dict[str, Consumer] = {}
+        self.last_queue: str = ""
+        # basic.qos: `prefetch` for consumers to come (global=false), `limit` for the whole channel (global=true).
+        self.prefetch: int = 0
+        self.limit: int = 0
+        self.waiting: list[Consumer] = []
+        # Deliveries by tag, in order. No tag below `lowest` is in it.
+        self.unacked: dict[int, Message] = {}
+        self.last_tag: int = 0
+        self.lowest: int = 1
+        self.confirms: Confirms | None = None
+        self.transactional: bool = False
+        self.closed: bool = False
+
+    # ---- deliveries
+
+    def hand_out(self, message: Message, consumer: Consumer) -> int:
+        """Give the message to a consumer of this channel; its delivery tag."""
+        self.last_tag += 1
+        tag = self.last_tag
+        if not consumer.no_ack:
+            message.consumer = consumer
+            message.delivered_at = self.vhost.now
+            message.queue.unacked += 1
+            consumer.unacked += 1
+            self.unacked[tag] = message
+        return tag
+
+    def hold(self, message: Message) -> int:
+        """A message taken by basic.get, to be acknowledged; its delivery tag."""
+        self.last_tag += 1
+        message.delivered_at = self.vhost.now
+        message.queue.unacked += 1
+        self.unacked[self.last_tag] = message
+        return self.last_tag
+
+    def next_tag(self) -> int:
+        self.last_tag += 1
+        return self.last_tag
+
+    # ---- ack, reject, nack, recover
+
+    def ack(self, tag: int, multiple: bool) -> None:
+        """Delete the message of `tag`, with `multiple` all up to it (0: all). An unknown tag is a channel error."""
+        if multiple:
+            taken = self._take_to(tag)
+            for message in taken:
+                self._release(message)
+                message.queue.acknowledge(message)
+            self._make_room([message.consumer for message in taken])
+            return
+        found = self.unacked.pop(tag, None)
+        if found is None:
+            raise unknown_tag(tag)
+        consumer = self._release(found)
+        found.queue.acknowledge(found)
+        if consumer is not None and not consumer.in_ring:
+            found.queue.resume(consumer)
+        if self.waiting:
+            self._make_room([])
+
+    def reject(self, tag: int, multiple: bool, requeue: bool) -> None:
+        """Give back or drop the message of `tag`; with `multiple` as in `ack`."""
+        if multiple:
+            messages = self._take_to(tag)
+        else:
+            found = self.unacked.pop(tag, None)
+            if found is None:
+                raise unknown_tag(tag)
+            messages = [found]
+        self._return(messages, requeue)
+
+    def recover(self) -> None:
+        """Give back everything that is unacknowledged."""
+        self._return(self._take_to(0), True)
+
+    def _take_to(self, tag: int) -> list[Message]:
+        """Take out the messages up to `tag`. Every tag is passed once in a channel's life, so this is amortised O(1)."""
+        unacked = self.unacked
+        if tag == 0:
+            taken = list(unacked.values())
+            unacked.clear()
+            self.lowest = self.last_tag + 1
+            return taken
+        if tag not in unacked:
+            raise unknown_tag(tag)
+        taken = []
+        for number in range(self.lowest, tag + 1):
+            message = unacked.pop(number, None)
+            if message is not None:
+                taken.append(message)
+        self.lowest = tag + 1
+        return taken
+
+    def _release(self, message: Message) -> Consumer | None:
+        """The message is no longer held; its consumer, who may have room now."""
+        message.queue.unacked -= 1
+        consumer = message.consumer
+        if consumer is not None:
+            consumer.unacked -= 1
+        return consumer
+
+    def _return(self, messages: list[Message], requeue: bool) -> None:
+        queues: dict[int, Queue] = {}
+        consumers: list[Consumer | None] = []
+        for message in messages:
+            consumers.append(self._release(message))
+            queue = message.queue
+            queues[queue.id] = queue
+            if requeue:
+                queue.give_back(message)
+            else:
+                queue.discard(message)
+        self._make_room(consumers)
+        for queue in queues.values():
+            if not queue.deleted:
+                queue.dispatch()
+
+    def _make_room(self, consumers: list[Consumer | None]) -> None:
+        """After acks: `consumers`, and those that waited for the channel's limit, get their turn if they have room."""
+        for consumer in consumers:
+            if consumer is not None and not consumer.in_ring:
+                consumer.queue.resume(consumer)
+        if not self.waiting:
+            return
+        waiting = self.waiting
+        self.waiting = []
+        while waiting and not (self.limit and len(self.unacked) >= self.limit):
+            first = waiting.pop(0)
+            first.waits = False
+            first.queue.resume(first)
+        self.waiting.extend(waiting)
+
+    # ---- life
+
+    def limit_changed(self, limit: int) -> None:
+        """basic.qos with global=true; a higher limit lets waiting messages out."""
+        self.limit = limit
+        self._make_room([])
+
+    def cancel_all(self) -> None:
+        """The first half of closing: no consumer of this channel gets anything any more."""
+        self.closed = True
+        for consumer in list(self.consumers.values()):
+            consumer.queue.remove(consumer)
+        self.consumers.clear()
+
+    def give_back_all(self) -> list[Queue]:
+        """The second half: every unacknowledged message is ready again; the queues to dispatch."""
+        queues: dict[int, Queue] = {}
+        for message in self._take_to(0):
+            self._release(message)
+            queue = message.queue
+            queue.give_back(message)
+            queues[queue.id] = queue
+        return list(queues.values())
+
+    def close(self) -> None:
+        self.cancel_all()
+        for queue in self.give_back_all():
+            if not queue.deleted:
+                queue.dispatch()
+
+
+def unknown_tag(tag: int) -> ChannelError:
+    return ChannelError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}")

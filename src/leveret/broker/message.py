@@ -1,0 +1,66 @@
+"""A message in a queue: the shared bytes of the publisher's content and this queue's entry for them, in one object.
+
+Exchange, routing key, properties and body pass through as they came and are decoded on demand. One object per message
+and queue; the bytes are shared. Made by broker/queue; store/batch writes it, broker/channel holds it while unacked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.store.batch import Record
+from leveret.wire.scan import Scan
+
+if TYPE_CHECKING:
+    from leveret.broker.confirms import Confirms
+    from leveret.broker.consumer import Consumer
+    from leveret.broker.queue import Queue
+
+POSITION_BITS: Final = 43
+"""A record's id is queue id and position side by side: 2**43 messages in a queue's life, 2**20 queues at a time."""
+
+OVERHEAD_BYTES: Final = 300
+"""What a message costs in memory besides its bytes, about."""
+
+
+class Message(Record):
+    def __init__(
+        self, queue: Queue, position: int, address: bytes, header: bytes, body: bytes, scan: Scan
+    ) -> None:
+        super().__init__(queue.id << POSITION_BITS | position)
+        self.queue: Final = queue
+        self.position: Final = position
+        # Content: exchange and routing key as two short strings, payload of the header frame, body.
+        self.address: Final = address
+        self.header: Final = header
+        self.body: Final = body
+        self.scan: Final = scan
+        # Whose confirm waits for this message to be safe.
+        self.confirms: Confirms | None = None
+        self.sequence: int = 0
+        # While unacknowledged: who holds it, and since when (ms). A message taken by basic.get has no consumer.
+        self.consumer: Consumer | None = None
+        self.delivered_at: int = 0
+        self.redelivered: bool = False
+
+    def encoded(self) -> bytes:
+        """As the store keeps it: address, length of the header, header, body."""
+        return b"".join((self.address, len(self.header).to_bytes(4, "big"), self.header, self.body))
+
+    def size(self) -> int:
+        return OVERHEAD_BYTES + len(self.header) + len(self.body)
+
+    def on_durable(self) -> None:
+        confirms = self.confirms
+        if confirms is not None:
+            self.confirms = None
+            confirms.settle(self.sequence)
+
+
+def decode_stored(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Address, header and body out of what `Message.encoded` made."""
+    middle = 1 + data[0]
+    end = middle + 1 + data[middle]
+    start = end + 4
+    stop = start + int.from_bytes(data[end:start], "big")
+    return data[:end], data[start:stop], data[stop:]

@@ -1,0 +1,62 @@
+"""A client's connection as the broker sees it: what it owns, and the calls by which the broker reaches it.
+
+The broker never writes to a socket: server/session derives from Peer and turns these calls into frames.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import mypyc_attr
+
+if TYPE_CHECKING:
+    from leveret.broker.channel import Channel
+    from leveret.broker.consumer import Consumer
+    from leveret.broker.queue import Queue
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Peer:
+    def __init__(self) -> None:
+        self.name: str = ""
+        self.user: str = ""
+        self.channels: dict[int, Channel] = {}
+        self.exclusive_queues: dict[str, Queue] = {}
+        # True while its socket takes no more: its consumers get nothing. They wait in `waiting`.
+        self.congested: bool = False
+        self.waiting: list[Consumer] = []
+
+    def deliver(
+        self,
+        channel: int,
+        tag: bytes,
+        delivery_tag: int,
+        redelivered: bool,
+        address: bytes,
+        header: bytes,
+        body: bytes,
+    ) -> None:
+        """basic.deliver; `tag` and `address` are encoded short strings, `header` a header frame's payload."""
+        raise NotImplementedError
+
+    def return_unroutable(
+        self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes
+    ) -> None:
+        """basic.return with 312 NO_ROUTE."""
+        raise NotImplementedError
+
+    def consumer_cancelled(self, channel: int, tag: str) -> None:
+        """The broker cancelled a consumer because its queue is gone."""
+        raise NotImplementedError
+
+    def confirms_ready(self, channel: Channel) -> None:
+        """The channel's confirms have something to tell; they are taken once per loop turn."""
+        raise NotImplementedError
+
+    def drained(self) -> None:
+        """The socket takes data again: the consumers that waited get their turn."""
+        self.congested = False
+        waiting = self.waiting
+        self.waiting = []
+        for consumer in waiting:
+            consumer.queue.resume(consumer)

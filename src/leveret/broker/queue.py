@@ -1,0 +1,259 @@
+"""A queue: messages in, messages out to the consumers that have room, back again if they are not acknowledged.
+
+Ready messages live in broker/backlog, consumers with room in broker/consumer's Ring; this module joins them, keeps
+expiry and counts, and tells the store. Declared and found by broker/vhost; acks come from broker/channel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker.backlog import Backlog
+from leveret.broker.consumer import Consumer, Ring
+from leveret.broker.exchange import Destination
+from leveret.broker.message import Message
+from leveret.store.batch import IDLE
+from leveret.wire.scan import Scan
+
+if TYPE_CHECKING:
+    from leveret.broker.confirms import Confirms
+    from leveret.broker.peer import Peer
+    from leveret.broker.vhost import VirtualHost
+
+
+class Queue(Destination):
+    def __init__(
+        self,
+        vhost: VirtualHost,
+        queue_id: int,
+        name: str,
+        durable: bool,
+        auto_delete: bool,
+        owner: Peer | None,
+        arguments: dict[str, object],
+    ) -> None:
+        super().__init__(name)
+        # As declared. `owner` is the connection of an exclusive queue; only a durable queue without one is kept.
+        self.vhost: Final = vhost
+        self.id: Final = queue_id
+        self.durable: Final = durable
+        self.auto_delete: Final = auto_delete
+        self.owner: Final = owner
+        self.arguments: Final = arguments
+        self.kept: Final = durable and owner is None
+        ttl = arguments.get("x-message-ttl")
+        self.ttl_ms: Final = ttl if isinstance(ttl, int) else -1
+        # In memory.
+        self.store: Final = vhost.store
+        self.backlog: Final = Backlog(self, vhost.store)
+        self.consumers: list[Consumer] = []
+        self.ring: Final = Ring()
+        self.exclusive_consumer: bool = False
+        self.next_position: int = 0
+        self.unacked: int = 0
+        self.deleted: bool = False
+        # The highest position ever delivered, and where that stood when the broker started.
+        self.delivered_to: int = -1
+        self.delivered_before: int = -1
+        self.expires_any: bool = False
+        self.timer_at: int = 0
+        # Counters since start, for management.
+        self.published: int = 0
+        self.delivered: int = 0
+        self.acknowledged: int = 0
+        self.redelivered: int = 0
+
+    # ---- in
+
+    def publish(
+        self,
+        address: bytes,
+        header: bytes,
+        body: bytes,
+        scan: Scan,
+        expiration_ms: int,
+        confirms: Confirms | None,
+        sequence: int,
+    ) -> None:
+        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe."""
+        message = Message(self, self.next_position, address, header, body, scan)
+        self.next_position += 1
+        self.published += 1
+        if expiration_ms >= 0 or self.ttl_ms >= 0:
+            self._limit(message, expiration_ms)
+        if self.kept and scan.delivery_mode == 2:
+            message.confirms = confirms
+            message.sequence = sequence
+            self.store.add(message)
+        elif confirms is not None:
+            confirms.settle(sequence)
+        backlog = self.backlog
+        if not backlog.returned and not backlog.window and not backlog.paged:
+            consumer = self.ring.next()
+            if consumer is not None:
+                self._deliver(message, consumer)
+                return
+            if self.expires_any:
+                backlog.push(message)
+                self.expire()
+                return
+        backlog.push(message)
+
+    def _limit(self, message: Message, expiration_ms: int) -> None:
+        """The lower of the queue's and the message's time to live holds."""
+        ttl = self.ttl_ms
+        if ttl < 0 or 0 <= expiration_ms < ttl:
+            ttl = expiration_ms
+        message.expires = max(1, self.vhost.now + ttl)
+        self.expires_any = True
+
+    # ---- out
+
+    def dispatch(self) -> None:
+        """Deliver from the front while a consumer has room."""
+        ring = self.ring
+        backlog = self.backlog
+        if self.expires_any:
+            self.expire()
+        while ring:
+            if backlog.head() is None:
+                return
+            consumer = ring.next()
+            if consumer is None:
+                return
+            self._deliver(backlog.pop(), consumer)
+            if self.expires_any:
+                self.expire()
+
+    def _deliver(self, message: Message, consumer: Consumer) -> None:
+        self.delivered += 1
+        if message.redelivered:
+            self.redelivered += 1
+        position = message.position
+        if position > self.delivered_to:
+            self.delivered_to = position
+            if self.kept:
+                self.vhost.delivered(self)
+        channel = consumer.channel
+        tag = channel.hand_out(message, consumer)
+        channel.peer.deliver(
+            channel.number,
+            consumer.tag_encoded,
+            tag,
+            message.redelivered,
+            message.address,
+            message.header,
+            message.body,
+        )
+        if consumer.no_ack:
+            self.acknowledged += 1
+            self._drop(message)
+
+    def get(self) -> Message | None:
+        """basic.get: the first message, which is now the caller's to hold or to drop."""
+        self.expire()
+        if self.backlog.head() is None:
+            return None
+        message = self.backlog.pop()
+        self.delivered += 1
+        if message.position > self.delivered_to:
+            self.delivered_to = message.position
+            if self.kept:
+                self.vhost.delivered(self)
+        return message
+
+    def acknowledge(self, message: Message) -> None:
+        """The message is done."""
+        self.acknowledged += 1
+        self._drop(message)
+
+    def _drop(self, message: Message) -> None:
+        """The message leaves the queue for good."""
+        if message.state != IDLE:
+            self.store.remove(message)
+
+    def give_back(self, message: Message) -> None:
+        """The message was not acknowledged: it is ready again at its old place. The caller dispatches."""
+        if self.deleted:
+            return
+        message.consumer = None
+        message.redelivered = True
+        message.deliveries += 1
+        if message.state != IDLE:
+            self.store.touch(message)
+        self.backlog.give_back(message)
+
+    def discard(self, message: Message) -> None:
+        """The message was rejected without requeue."""
+        self._drop(message)
+
+    def loaded(self) -> None:
+        """The backlog has more in memory than before."""
+        if not self.deleted:
+            self.dispatch()
+
+    # ---- expiry: only ever at the front, as in RabbitMQ's classic queues
+
+    def expire(self) -> None:
+        """Drop what has expired at the front, and ask to be woken when the next message there does."""
+        backlog = self.backlog
+        now = self.vhost.now
+        message = backlog.head()
+        while message is not None and 0 < message.expires <= now:
+            self._drop(backlog.pop())
+            message = backlog.head()
+        if message is not None and message.expires and not (0 < self.timer_at <= message.expires):
+            self.timer_at = message.expires
+            self.vhost.timers.add(message.expires, self.woken)
+
+    def woken(self) -> None:
+        """The time asked for in `expire` has come."""
+        self.timer_at = 0
+        if not self.deleted:
+            self.expire()
+
+    # ---- consumers
+
+    def add(self, consumer: Consumer) -> None:
+        self.consumers.append(consumer)
+        self.exclusive_consumer = consumer.exclusive
+        self.ring.offer(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        """Cancelled by whoever; the queue goes too if it is auto-delete and this was its last one."""
+        consumer.cancelled = True
+        self.consumers.remove(consumer)
+        if consumer.exclusive:
+            self.exclusive_consumer = False
+        if self.auto_delete and not self.consumers and not self.deleted:
+            self.vhost.delete_queue(self)
+
+    def resume(self, consumer: Consumer) -> None:
+        """The consumer has room again."""
+        if not consumer.in_ring and not consumer.cancelled:
+            self.ring.offer(consumer)
+            self.dispatch()
+
+    # ---- whole queue
+
+    @property
+    def ready(self) -> int:
+        if self.expires_any:
+            self.expire()
+        return self.backlog.count
+
+    def purge(self) -> int:
+        """Drop every ready message; unacknowledged ones stay. Returns how many there were."""
+        backlog = self.backlog
+        count = self.ready
+        first = backlog.paged_from
+        paged = backlog.paged
+        for message in backlog.clear():
+            self._drop(message)
+        if paged:
+            self.store.purge(self.id, first, self.next_position)
+        return count
+
+    def memory_messages(self) -> int:
+        """How many ready messages are in memory, for management."""
+        return self.backlog.count - self.backlog.paged

@@ -1,0 +1,31 @@
+"""What is to happen later: a heap of calls by time in milliseconds. The broker has no clock; the server asks `next_at`
+and calls `run` with the time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+
+class Timers:
+    def __init__(self) -> None:
+        self._heap: Final[list[tuple[int, int, Callable[[], None]]]] = []
+        self._added = 0
+        self.changed: Callable[[], None] = lambda: None
+
+    def add(self, at_ms: int, call: Callable[[], None]) -> None:
+        self._added += 1
+        heapq.heappush(self._heap, (at_ms, self._added, call))
+        if self._heap[0][0] == at_ms:
+            self.changed()
+
+    def next_at(self) -> int:
+        """When the next call is due; 0 if there is none."""
+        return self._heap[0][0] if self._heap else 0
+
+    def run(self, now_ms: int) -> None:
+        """Make every call that is due."""
+        while self._heap and self._heap[0][0] <= now_ms:
+            heapq.heappop(self._heap)[2]()

@@ -1,0 +1,316 @@
+"""A virtual host: its exchanges, queues and bindings, and the verbs that change them.
+
+Names are resolved and rights of use checked here; wrong use raises ChannelError or ConnectionError with RabbitMQ's code
+and text. What is durable is told to the store. Messages do not pass through here: broker/router and broker/queue do that.
+Called by server/session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker import arguments as x_arguments
+from leveret.broker.definitions import (
+    binding_definition,
+    binding_key,
+    exchange_definition,
+    queue_definition,
+)
+from leveret.broker.exchange import EXCHANGE_TYPES, Binding, Destination, Exchange
+from leveret.broker.queue import Queue
+from leveret.broker.timers import Timers
+from leveret.errors import ChannelError, ConnectionError
+
+if TYPE_CHECKING:
+    from leveret.broker.peer import Peer
+    from leveret.store.store import Store
+
+PREDECLARED: Final = {
+    "": "direct",
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.topic": "topic",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+}
+
+
+class VirtualHost:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        timers: Timers,
+        take_id: Callable[[], int],
+        random_name: Callable[[], str],
+    ) -> None:
+        self.name: Final = name
+        self.store: Final = store
+        self.timers: Final = timers
+        self._take_id: Final = take_id
+        self._random_name: Final = random_name
+        self.now: int = 0
+        """Milliseconds since the epoch, set by the server before it lets anything happen."""
+        self.queues: Final[dict[str, Queue]] = {}
+        self.exchanges: Final[dict[str, Exchange]] = {}
+        self.epoch: int = 0
+        """Grows with every change of exchanges, queues or bindings: routes found earlier hold no more."""
+        self.queue_gone: Callable[[Queue], None] = lambda queue: None
+        self._delivered: dict[int, Queue] = {}
+        for predeclared, kind in PREDECLARED.items():
+            self.exchanges[predeclared] = self._make_exchange(predeclared, kind, True, False, False, {})
+
+    def delivered(self, queue: Queue) -> None:
+        """The queue's watermark moved; it is told to the store once per loop turn."""
+        self._delivered[queue.id] = queue
+
+    def flush_delivered(self) -> None:
+        if self._delivered:
+            for queue in self._delivered.values():
+                if not queue.deleted:
+                    self.store.delivered(queue.id, queue.delivered_to)
+            self._delivered.clear()
+
+    # ---- finding
+
+    def queue(self, name: str, peer: Peer | None = None) -> Queue:
+        """The queue, or 404; 405 if it is exclusive to another connection than `peer`."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise ChannelError(404, f"NOT_FOUND - no queue '{name}' in vhost '{self.name}'")
+        if peer is not None and queue.owner is not None and queue.owner is not peer:
+            raise ChannelError(
+                405,
+                f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{self.name}'. "
+                "It could be originally declared on another connection or the exclusive property value does not "
+                "match that of the original declaration.",
+            )
+        return queue
+
+    def exchange(self, name: str) -> Exchange:
+        """The exchange, or 404."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise ChannelError(404, f"NOT_FOUND - no exchange '{name}' in vhost '{self.name}'")
+        return exchange
+
+    def _not_default(self, name: str) -> None:
+        if name == "":
+            raise ChannelError(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
+
+    def _not_reserved(self, kind: str, name: str) -> None:
+        if name.startswith("amq."):
+            text = f"{kind} name '{name}' contains reserved prefix 'amq.*'"
+            raise ChannelError(403, f"ACCESS_REFUSED - {text}")
+
+    # ---- exchanges
+
+    def declare_exchange(
+        self,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: dict[str, object],
+    ) -> Exchange:
+        """Make the exchange, or check that it is there with the same arguments (else 406)."""
+        if kind not in EXCHANGE_TYPES:
+            raise ConnectionError(503, f"COMMAND_INVALID - unknown exchange type '{kind}'")
+        self._not_default(name)
+        existing = self.exchanges.get(name)
+        if existing is not None:
+            x_arguments.check_exchange_equivalent(
+                existing, self.name, kind, durable, auto_delete, internal, arguments
+            )
+            return existing
+        self._not_reserved("exchange", name)
+        x_arguments.check_exchange_arguments(name, self.name, arguments)
+        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        self.exchanges[name] = exchange
+        self.epoch += 1
+        if durable:
+            self.store.save_exchange(self.name, name, exchange_definition(exchange))
+        return exchange
+
+    def _make_exchange(
+        self,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: dict[str, object],
+    ) -> Exchange:
+        exchange: Exchange = EXCHANGE_TYPES[kind](name, kind, durable, auto_delete, internal, arguments)
+        return exchange
+
+    def delete_exchange(self, name: str, if_unused: bool) -> None:
+        """Delete it with its bindings; a missing one is fine."""
+        self._not_default(name)
+        if name in PREDECLARED:
+            text = f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
+            raise ChannelError(403, f"ACCESS_REFUSED - {text}")
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.bindings:
+            raise ChannelError(406, f"PRECONDITION_FAILED - exchange '{name}' in vhost '{self.name}' in use")
+        self._drop_exchange(exchange)
+
+    def _drop_exchange(self, exchange: Exchange) -> None:
+        if self.exchanges.pop(exchange.name, None) is None:
+            return
+        self.epoch += 1
+        for binding in list(exchange.bindings.values()):
+            self._forget_binding(binding)
+            binding.destination.incoming.pop(binding.identity_from_source, None)
+        if exchange.durable:
+            self.store.delete_exchange(self.name, exchange.name)
+        self._unbind_all(exchange)
+
+    # ---- bindings
+
+    def bind(
+        self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]
+    ) -> None:
+        """Bind a queue or an exchange; a binding that exists is left as it is."""
+        self._not_default(source_name)
+        source = self.exchange(source_name)
+        binding = Binding(source, destination, key, arguments)
+        source.check_binding(binding, self.name)
+        if source.bind(binding):
+            destination.incoming[binding.identity_from_source] = binding
+            self.epoch += 1
+            if self._is_kept(binding):
+                self.store.save_binding(
+                    binding_key(self.name, binding), self.name, binding_definition(binding)
+                )
+
+    def unbind(
+        self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]
+    ) -> None:
+        """Remove a binding; one that is not there is fine."""
+        self._not_default(source_name)
+        source = self.exchanges.get(source_name)
+        if source is None:
+            return
+        binding = source.unbind(Binding(source, destination, key, arguments).identity)
+        if binding is not None:
+            destination.incoming.pop(binding.identity_from_source, None)
+            self._unbound(binding)
+
+    def _unbound(self, binding: Binding) -> None:
+        """A binding is gone from its source; an auto-delete exchange goes with its last one."""
+        self.epoch += 1
+        self._forget_binding(binding)
+        source = binding.source
+        if source.auto_delete and not source.bindings:
+            self._drop_exchange(source)
+
+    def _unbind_all(self, destination: Destination) -> None:
+        """The destination is gone: so is what led to it."""
+        incoming = list(destination.incoming.values())
+        destination.incoming.clear()
+        for binding in incoming:
+            if binding.source.unbind(binding.identity) is not None:
+                self._unbound(binding)
+
+    def _is_kept(self, binding: Binding) -> bool:
+        destination = binding.destination
+        if not binding.source.durable:
+            return False
+        if isinstance(destination, Queue):
+            return destination.kept
+        return isinstance(destination, Exchange) and destination.durable
+
+    def _forget_binding(self, binding: Binding) -> None:
+        if self._is_kept(binding):
+            self.store.delete_binding(binding_key(self.name, binding))
+
+    # ---- queues
+
+    def declare_queue(
+        self,
+        name: str,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: dict[str, object],
+        peer: Peer,
+    ) -> Queue:
+        """Make the queue, or check that it is there with the same arguments (else 406). No name: one is made up."""
+        existing = self.queues.get(name) if name else None
+        if existing is not None:
+            self.queue(name, peer)
+            x_arguments.check_queue_equivalent(
+                existing, self.name, durable, exclusive, auto_delete, arguments
+            )
+            return existing
+        if name:
+            self._not_reserved("queue", name)
+        else:
+            name = f"amq.gen-{self._random_name()}"
+        x_arguments.check_queue_arguments(name, self.name, durable, exclusive, arguments)
+        owner = peer if exclusive else None
+        queue = Queue(self, self._take_id(), name, durable, auto_delete, owner, arguments)
+        self._insert_queue(queue)
+        if owner is not None:
+            peer.exclusive_queues[name] = queue
+        if queue.kept:
+            self.store.save_queue(queue.id, self.name, name, queue_definition(queue))
+        return queue
+
+    def _insert_queue(self, queue: Queue) -> None:
+        self.queues[queue.name] = queue
+        self.epoch += 1
+
+    # ---- recovery: what the store found is put back without telling the store
+
+    def restore_queue(self, queue: Queue, messages: int, message_bytes: int, last_position: int) -> None:
+        queue.next_position = last_position + 1
+        if messages:
+            queue.backlog.recover(messages, message_bytes)
+        self._insert_queue(queue)
+
+    def restore_exchange(
+        self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: dict[str, object]
+    ) -> None:
+        self.exchanges[name] = self._make_exchange(name, kind, True, auto_delete, internal, arguments)
+
+    def restore_binding(
+        self, source: str, destination: Destination, key: str, arguments: dict[str, object]
+    ) -> None:
+        binding = Binding(self.exchanges[source], destination, key, arguments)
+        if binding.source.bind(binding):
+            destination.incoming[binding.identity_from_source] = binding
+        self.epoch += 1
+
+    def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
+        """Delete it with its messages and bindings, and cancel its consumers; how many messages were ready."""
+        if if_unused and queue.consumers:
+            raise ChannelError(
+                406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' in use"
+            )
+        if if_empty and queue.ready:
+            raise ChannelError(
+                406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' not empty"
+            )
+        count = queue.ready
+        queue.deleted = True
+        del self.queues[queue.name]
+        self._unbind_all(queue)
+        self.epoch += 1
+        for consumer in list(queue.consumers):
+            consumer.cancelled = True
+            consumer.channel.consumers.pop(consumer.tag, None)
+            consumer.channel.peer.consumer_cancelled(consumer.channel.number, consumer.tag)
+        queue.consumers.clear()
+        if queue.owner is not None:
+            queue.owner.exclusive_queues.pop(queue.name, None)
+        queue.purge()
+        if queue.kept or queue.backlog.ever_paged:
+            self.store.delete_queue(queue.id)
+        self.queue_gone(queue)
+        return count

@@ -1,0 +1,31 @@
+"""The server's limits and addresses, each with its default (DESIGN.md, Limits)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    frame_max: int = 131_072
+    channel_max: int = 2_047
+    heartbeat_s: int = 60
+    handshake_s: float = 10.0
+    close_s: float = 5.0
+    """How long a connection that was told to close may take to say close-ok."""
+    pending_bytes_max: int = 64 * 1024 * 1024
+    """Messages waiting for the disk: beyond this, publishers are not read from until half of it is written."""
+    reply_bytes_max: int = 8 * 1024 * 1024
+    """A client that asks but does not read the answers is not read from beyond this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    host: str | None = "127.0.0.1"
+    """None: no TCP."""
+    port: int = 5672
+    socket: Path | None = None
+    directory: Path | None = None
+    """Where the store keeps its database; None: in memory."""
+    limits: Limits = field(default_factory=Limits)

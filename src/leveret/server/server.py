@@ -1,0 +1,226 @@
+"""The server: listens, keeps time, flushes once per loop turn, and stops in good order.
+
+Stopping, in order (SIGTERM): 1. no more connections are accepted; 2. every client is told connection.close 320, and what
+it held unacknowledged goes back to its queue; 3. those that do not answer within `close_s` are cut off; 4. the store
+commits what was gathered and is closed. Guarantee: a confirmed message is on disk at every moment of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from leveret.broker.broker import Broker
+from leveret.server import verbs
+from leveret.server.auth import Users
+from leveret.server.config import Config
+from leveret.server.handshake import Handshake
+from leveret.server.protocol import Protocol
+from leveret.server.session import Session
+from leveret.store.store import Store
+from leveret.wire.methods import Method
+
+log = logging.getLogger("leveret.server")
+
+
+class Server:
+    def __init__(self, config: Config, users: Users | None = None) -> None:
+        self.config = config
+        self.limits = config.limits
+        self.users = users or Users()
+        self.loop = asyncio.get_running_loop()
+        self.handshake = Handshake(config.limits, self.users)
+        self.store = Store(config.directory, self._from_store_thread, self._fatal)
+        self.broker = Broker(self.store)
+        self.broker.timers.changed = self._set_timer
+        self.failure: BaseException | None = None
+        self.stopped = asyncio.Event()
+        self.started_at_ms = self.now_ms()
+        self._listeners: list[asyncio.Server] = []
+        self._protocols: dict[Session, Protocol] = {}
+        self._dirty: list[Session] = []
+        self._waking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._held: list[Protocol] = []
+        self._numbers = 0
+        self._closing = False
+
+    # ---- start and stop
+
+    async def start(self) -> None:
+        """Recover what the store has and listen. StoreError or OSError if that cannot be."""
+        self.tick()
+        self.broker.recover(self.store.recover())
+        self.store.start()
+        try:
+            await self._listen()
+        except BaseException:
+            self.store.close()
+            raise
+
+    async def _listen(self) -> None:
+        config = self.config
+        if config.host is not None:
+            listener = await self.loop.create_server(
+                lambda: Protocol(self), config.host, config.port, backlog=1024
+            )
+            self._listeners.append(listener)
+        if config.socket is not None:
+            remove_stale(config.socket)
+            listener = await self.loop.create_unix_server(
+                lambda: Protocol(self), str(config.socket), backlog=1024
+            )
+            os.chmod(config.socket, 0o600)
+            self._listeners.append(listener)
+
+    @property
+    def port(self) -> int:
+        """The TCP port in use (the one the system chose, if it was asked for 0); 0 without TCP."""
+        for listener in self._listeners:
+            for socket in listener.sockets:
+                name = socket.getsockname()
+                if isinstance(name, tuple):
+                    return int(name[1])
+        return 0
+
+    async def stop(self) -> None:
+        """See the module's head. Safe to call twice."""
+        if self._closing:
+            await self.stopped.wait()
+            return
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        self.tick()
+        for session in list(self._protocols):
+            if session.router is None:
+                session.end("the broker stops")
+            else:
+                session.close(
+                    320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
+                )
+        self.wake()
+        deadline = self.loop.time() + self.limits.close_s
+        while self._protocols and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for protocol in list(self._protocols.values()):
+            protocol.transport.abort()
+        self._flush()
+        self.store.close()
+        if self.config.socket is not None:
+            self.config.socket.unlink(missing_ok=True)
+        self.stopped.set()
+
+    def _fatal(self, error: BaseException) -> None:
+        """The store failed: nothing more can be promised, so nothing more is. The process ends with an error."""
+        log.critical("the message store failed, the broker stops: %s", error)
+        self.failure = error
+        for protocol in list(self._protocols.values()):
+            protocol.transport.abort()
+        self.stopped.set()
+
+    # ---- connections
+
+    def connected(self, protocol: Protocol) -> None:
+        self._protocols[protocol.session] = protocol
+
+    def disconnected(self, protocol: Protocol) -> None:
+        self._protocols.pop(protocol.session, None)
+        self.broker.peers.pop(id(protocol.session), None)
+        if protocol in self._held:
+            self._held.remove(protocol)
+        self.wake()
+
+    def next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def on_method(self, session: Session, channel: int, method: Method) -> None:
+        if channel == 0:
+            self.handshake.call(session, method)
+        else:
+            verbs.call(session, channel, method)
+
+    # ---- time
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def tick(self) -> None:
+        """Tell the broker the time; called before anything else happens in a turn."""
+        self.broker.at(self.now_ms())
+
+    def _set_timer(self) -> None:
+        at = self.broker.timers.next_at()
+        if self._timer is not None and self._timer_at <= at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        delay = max(0, at - self.now_ms()) / 1000
+        self._timer = self.loop.call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.tick()
+        if self.broker.timers.next_at():
+            self._set_timer()
+        self.wake()
+
+    # ---- the end of a turn
+
+    def mark_dirty(self, session: Session) -> None:
+        self._dirty.append(session)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something changed: flush before the loop waits again."""
+        if not self._waking:
+            self._waking = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._waking = False
+        dirty = self._dirty
+        self._dirty = []
+        for session in dirty:
+            protocol = self._protocols.get(session)
+            if protocol is not None:
+                protocol.flush()
+        self.broker.flush()
+
+    def after(self, protocol: Protocol) -> None:
+        """A client's bytes were handled: see that the store is flushed, and that the client does not outrun it."""
+        self.wake()
+        if self.store.pending_bytes > self.limits.pending_bytes_max and protocol not in self._held:
+            protocol.hold("store")
+            self._held.append(protocol)
+
+    # ---- the store's thread calls back
+
+    def _from_store_thread(self, call: Callable[[], None]) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self._from_store, call)
+        except RuntimeError:
+            log.debug("the loop has ended, the store's report is dropped")
+
+    def _from_store(self, call: Callable[[], None]) -> None:
+        self.tick()
+        call()
+        self.wake()
+        if self._held and self.store.pending_bytes < self.limits.pending_bytes_max // 2:
+            held = self._held
+            self._held = []
+            for protocol in held:
+                protocol.release("store")
+
+
+def remove_stale(path: Path) -> None:
+    """A Unix socket left by a broker that was killed is in the way; the store's lock says that none is running."""
+    if path.is_socket():
+        path.unlink()

@@ -1,0 +1,286 @@
+"""What a client may ask on a channel, one function per method, found by the method's name in VERBS.
+
+Each takes the session, the broker's channel and the method, and returns the reply (None: there is none). Errors are
+raised as ChannelError or ConnectionError. Everything a message passes through on its way is in server/session instead.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from leveret.broker import basic
+from leveret.broker.channel import Channel
+from leveret.broker.confirms import Confirms
+from leveret.errors import ChannelError, ConnectionError
+from leveret.wire import methods as m
+
+if TYPE_CHECKING:
+    from leveret.broker.exchange import Destination
+    from leveret.broker.queue import Queue
+    from leveret.server.session import Session
+
+VERBS: dict[str, Callable[..., m.Method | None]] = {}
+
+
+V = TypeVar("V", bound=Callable[..., m.Method | None])
+
+
+def verb(name: str) -> Callable[[V], V]:
+    """Register the function that answers a method."""
+
+    def register(function: V) -> V:
+        VERBS[name] = function
+        return function
+
+    return register
+
+
+def call(session: Session, number: int, method: m.Method) -> None:
+    """A method on channel `number`."""
+    if method.name == "channel.open":
+        open_channel(session, number)
+        return
+    if method.name == "channel.close":
+        close_channel(session, number)
+        return
+    if method.name == "channel.close-ok":
+        return
+    channel = session.channels.get(number)
+    if channel is None:
+        return
+    function = VERBS.get(method.name)
+    if function is None:
+        raise ConnectionError(540, f"NOT_IMPLEMENTED - {method.name} is not supported")
+    reply = function(session, channel, method)
+    if reply is not None and not getattr(method, "no_wait", False):
+        session.send(number, reply)
+
+
+def open_channel(session: Session, number: int) -> None:
+    vhost = session.vhost
+    if vhost is None:
+        raise ConnectionError(504, "CHANNEL_ERROR - the connection is not open")
+    session.channels[number] = Channel(number, session, vhost)
+    session.send(number, m.ChannelOpenOk())
+
+
+def close_channel(session: Session, number: int) -> None:
+    """The client ends the channel: what it held goes back to the queues."""
+    channel = session.channels.pop(number, None)
+    session.send(number, m.ChannelCloseOk())
+    if channel is not None:
+        channel.close()
+
+
+def stripped(name: str) -> str:
+    """Names are kept without CR and LF, as RabbitMQ does."""
+    return name.replace("\r", "").replace("\n", "")
+
+
+def named(channel: Channel, name: str) -> str:
+    """The queue's name; the empty one means the queue that was declared last on the channel."""
+    name = stripped(name)
+    if name:
+        return name
+    if not channel.last_queue:
+        raise ChannelError(404, "NOT_FOUND - no previously declared queue")
+    return channel.last_queue
+
+
+def find(session: Session, channel: Channel, name: str) -> Queue:
+    return channel.vhost.queue(named(channel, name), session)
+
+
+@verb("channel.flow")
+def flow(session: Session, channel: Channel, method: m.ChannelFlow) -> m.Method:
+    if not method.active:
+        raise ConnectionError(540, "NOT_IMPLEMENTED - active=false")
+    return m.ChannelFlowOk(active=True)
+
+
+@verb("access.request")
+def access_request(session: Session, channel: Channel, method: m.AccessRequest) -> m.Method:
+    return m.AccessRequestOk()
+
+
+# ---- exchanges
+
+
+@verb("exchange.declare")
+def exchange_declare(session: Session, channel: Channel, method: m.ExchangeDeclare) -> m.Method:
+    name = stripped(method.exchange)
+    if method.passive:
+        if name == "":
+            raise ChannelError(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
+        channel.vhost.exchange(name)
+    else:
+        channel.vhost.declare_exchange(
+            name, method.type, method.durable, method.auto_delete, method.internal, dict(method.arguments)
+        )
+    return m.ExchangeDeclareOk()
+
+
+@verb("exchange.delete")
+def exchange_delete(session: Session, channel: Channel, method: m.ExchangeDelete) -> m.Method:
+    channel.vhost.delete_exchange(stripped(method.exchange), method.if_unused)
+    return m.ExchangeDeleteOk()
+
+
+def exchange_to(channel: Channel, name: str) -> Destination:
+    if name == "":
+        raise ChannelError(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
+    return channel.vhost.exchange(stripped(name))
+
+
+@verb("exchange.bind")
+def exchange_bind(session: Session, channel: Channel, method: m.ExchangeBind) -> m.Method:
+    destination = exchange_to(channel, method.destination)
+    channel.vhost.bind(stripped(method.source), destination, method.routing_key, dict(method.arguments))
+    return m.ExchangeBindOk()
+
+
+@verb("exchange.unbind")
+def exchange_unbind(session: Session, channel: Channel, method: m.ExchangeUnbind) -> m.Method:
+    if method.destination == "" or method.destination in channel.vhost.exchanges:
+        destination = exchange_to(channel, method.destination)
+        channel.vhost.unbind(stripped(method.source), destination, method.routing_key, dict(method.arguments))
+    return m.ExchangeUnbindOk()
+
+
+# ---- queues
+
+
+@verb("queue.declare")
+def queue_declare(session: Session, channel: Channel, method: m.QueueDeclare) -> m.Method:
+    name = stripped(method.queue)
+    if method.passive:
+        queue = channel.vhost.queue(name, session)
+    else:
+        queue = channel.vhost.declare_queue(
+            name, method.durable, method.exclusive, method.auto_delete, dict(method.arguments), session
+        )
+    channel.last_queue = queue.name
+    return m.QueueDeclareOk(queue=queue.name, message_count=queue.ready, consumer_count=len(queue.consumers))
+
+
+def binding_key(channel: Channel, queue: str, key: str) -> str:
+    """With neither queue nor key given, the key is the name of the queue declared last."""
+    return channel.last_queue if not queue and not key else key
+
+
+@verb("queue.bind")
+def queue_bind(session: Session, channel: Channel, method: m.QueueBind) -> m.Method:
+    queue = find(session, channel, method.queue)
+    key = binding_key(channel, method.queue, method.routing_key)
+    channel.vhost.bind(stripped(method.exchange), queue, key, dict(method.arguments))
+    return m.QueueBindOk()
+
+
+@verb("queue.unbind")
+def queue_unbind(session: Session, channel: Channel, method: m.QueueUnbind) -> m.Method:
+    name = named(channel, method.queue)
+    if name in channel.vhost.queues:
+        queue = channel.vhost.queue(name, session)
+        key = binding_key(channel, method.queue, method.routing_key)
+        channel.vhost.unbind(stripped(method.exchange), queue, key, dict(method.arguments))
+    return m.QueueUnbindOk()
+
+
+@verb("queue.purge")
+def queue_purge(session: Session, channel: Channel, method: m.QueuePurge) -> m.Method:
+    return m.QueuePurgeOk(message_count=find(session, channel, method.queue).purge())
+
+
+@verb("queue.delete")
+def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method:
+    name = named(channel, method.queue)
+    if name not in channel.vhost.queues:
+        return m.QueueDeleteOk(message_count=0)
+    queue = channel.vhost.queue(name, session)
+    return m.QueueDeleteOk(message_count=channel.vhost.delete_queue(queue, method.if_unused, method.if_empty))
+
+
+# ---- consuming
+
+
+@verb("basic.qos")
+def basic_qos(session: Session, channel: Channel, method: m.BasicQos) -> m.Method:
+    if method.prefetch_size:
+        raise ConnectionError(540, f"NOT_IMPLEMENTED - prefetch_size!=0 ({method.prefetch_size})")
+    if method.global_:
+        channel.limit_changed(method.prefetch_count)
+    else:
+        channel.prefetch = method.prefetch_count
+    return m.BasicQosOk()
+
+
+@verb("basic.consume")
+def basic_consume(session: Session, channel: Channel, method: m.BasicConsume) -> m.Method | None:
+    queue = find(session, channel, method.queue)
+    tag = method.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(16)}"
+    consumer = basic.consume(channel, queue, tag, method.no_ack, method.exclusive, dict(method.arguments))
+    if not method.no_wait:
+        session.send(channel.number, m.BasicConsumeOk(consumer_tag=tag))
+    basic.start(consumer)
+    return None
+
+
+@verb("basic.cancel")
+def basic_cancel(session: Session, channel: Channel, method: m.BasicCancel) -> m.Method:
+    basic.cancel(channel, method.consumer_tag)
+    return m.BasicCancelOk(consumer_tag=method.consumer_tag)
+
+
+@verb("basic.cancel-ok")
+def basic_cancel_ok(session: Session, channel: Channel, method: m.BasicCancelOk) -> None:
+    """The client's answer to a consumer's cancellation: nothing is left to do."""
+
+
+@verb("basic.get")
+def basic_get(session: Session, channel: Channel, method: m.BasicGet) -> m.Method | None:
+    queue = find(session, channel, method.queue)
+    taken = basic.get(channel, queue, method.no_ack)
+    if taken is None:
+        return m.BasicGetEmpty()
+    message, tag = taken
+    session.send_got(channel.number, tag, message, queue.ready)
+    return None
+
+
+@verb("basic.reject")
+def basic_reject(session: Session, channel: Channel, method: m.BasicReject) -> None:
+    channel.reject(method.delivery_tag, False, method.requeue)
+
+
+@verb("basic.nack")
+def basic_nack(session: Session, channel: Channel, method: m.BasicNack) -> None:
+    channel.reject(method.delivery_tag, method.multiple, method.requeue)
+
+
+def _recover(channel: Channel, requeue: bool) -> None:
+    if not requeue:
+        raise ConnectionError(540, "NOT_IMPLEMENTED - requeue=false")
+    channel.recover()
+
+
+@verb("basic.recover")
+def basic_recover(session: Session, channel: Channel, method: m.BasicRecover) -> m.Method:
+    _recover(channel, method.requeue)
+    return m.BasicRecoverOk()
+
+
+@verb("basic.recover-async")
+def basic_recover_async(session: Session, channel: Channel, method: m.BasicRecoverAsync) -> None:
+    _recover(channel, method.requeue)
+
+
+# ---- confirms
+
+
+@verb("confirm.select")
+def confirm_select(session: Session, channel: Channel, method: m.ConfirmSelect) -> m.Method:
+    if channel.confirms is None:
+        channel.confirms = Confirms(channel)
+    return m.ConfirmSelectOk()

@@ -1,0 +1,508 @@
+"""The protocol machine of one connection, for both roles, without any I/O.
+
+Four doors: `receive` takes bytes and returns events; `send`, `send_content`, `deliver` and `heartbeat` take commands;
+`take` gives the bytes to write. What is legal stands in wire/machine. server/session drives the server's end,
+client/connection the client's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.errors import CodecError, ProtocolMisuse
+from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, ChannelMachine
+from leveret.wire.events import (
+    Ack,
+    Address,
+    ChannelFailure,
+    Content,
+    Delivery,
+    Event,
+    HeaderMismatch,
+    HeaderReceived,
+    Heartbeat,
+    MethodReceived,
+    ProtocolFailure,
+    Publish,
+)
+from leveret.wire.frames import (
+    HEARTBEAT,
+    Gatherer,
+    content_frames,
+    deliver_frames,
+    header_payload,
+    method_frame,
+)
+from leveret.wire.machine import (
+    CHANNEL_CLOSING,
+    CHANNEL_OPEN,
+    CLIENT_MOVES,
+    CLOSED,
+    CLOSING,
+    HEADER,
+    OPEN,
+    SERVER_MOVES,
+    STATE_NAMES,
+)
+from leveret.wire.methods import ConnectionCloseOk, Method, UnknownMethod, decode_method, encode_method
+from leveret.wire.spec import PROTOCOL_HEADER
+
+ADDRESSES_MAX: Final = 4096
+"""Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
+
+HANDSHAKE_FRAME_MAX: Final = 8192
+"""The largest frame accepted before tuning."""
+
+CLOSE_OK: Final = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
+"""connection.close-ok as a frame."""
+
+MESSAGE_BYTES_MAX: Final = 134_217_728
+
+
+class Connection:
+    """One connection's end. `server` tells the role; limits hold from tuning on (see `tune`)."""
+
+    def __init__(self, server: bool, message_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+        self.server: Final = server
+        self.message_bytes_max: Final = message_bytes_max
+        self.state: int = HEADER
+        self.frame_max: int = HANDSHAKE_FRAME_MAX
+        self.channel_max: int = 0
+        self.channels: dict[int, ChannelMachine] = {}
+        self.heard: int = 0
+        self._last: ChannelMachine | None = None
+        self._gatherer = Gatherer()
+        self._addresses: dict[bytes, Address] = {}
+        self._events: list[Event] = []
+        self._failed: bool = False
+        self._out: list[bytes] = []
+        self.out_bytes: int = 0
+
+    # ---- bytes in, events out
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events in `data`. After a ProtocolFailure or HeaderMismatch (always the last) nothing more comes."""
+        self._events = []
+        self.heard += len(data)
+        if self._failed:
+            return self._after_failure(data)
+        data = self._gatherer.feed(data)
+        pos = 0
+        end = len(data)
+        if self.state == HEADER and end:
+            pos = self._protocol_header(data)
+            if pos < 0:
+                return self._events
+        while not self._failed and end - pos >= 7:
+            size = data[pos + 3] << 24 | data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6]
+            if self.frame_max and size > self.frame_max - 8:
+                self._fail_frame(data, pos, size)
+                break
+            stop = pos + 7 + size
+            if stop >= end:
+                break
+            if data[stop] != 0xCE:
+                self._fail(
+                    0, 501, f"FRAME_ERROR - frame does not end with frame-end octet 206 but {data[stop]}"
+                )
+                break
+            self._frame(data[pos], data[pos + 1] << 8 | data[pos + 2], data, pos + 7, stop)
+            pos = stop + 1
+        if pos < end and not self._failed:
+            wanted = 7
+            if end - pos >= 7:
+                wanted = 8 + (data[pos + 3] << 24 | data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6])
+            self._gatherer.keep(data[pos:], wanted)
+        return self._events
+
+    def _after_failure(self, data: bytes) -> list[Event]:
+        """Frames cannot be told apart any more, so the one answer awaited is looked for as it stands."""
+        if CLOSE_OK in data:
+            self.state = CLOSED
+            self._events.append(MethodReceived(0, ConnectionCloseOk()))
+        return self._events
+
+    def _protocol_header(self, data: bytes) -> int:
+        """Where the frames begin: after the header, or -1 if it is incomplete or not ours."""
+        if not self.server and data[0] != 0x41:
+            return 0
+        if self.server and data[:8] == PROTOCOL_HEADER:
+            self._events.append(HeaderReceived(0))
+            return 8
+        if len(data) < 8 and PROTOCOL_HEADER[: len(data)] == data:
+            self._gatherer.keep(data, 8)
+            return -1
+        self._failed = True
+        self._events.append(HeaderMismatch(0))
+        return -1
+
+    def _frame(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
+        if number == 0:
+            self._connection_frame(kind, data, start, stop)
+            return
+        if self.state != OPEN:
+            if self.state < OPEN:
+                self._fail(
+                    number, 504, f"CHANNEL_ERROR - frame on channel {number} of a connection that is not open"
+                )
+            return
+        channel = self._last
+        if channel is None or channel.number != number:
+            channel = self.channels.get(number)
+            self._last = channel
+        if channel is None:
+            self._unopened(kind, number, data, start, stop)
+        elif channel.state == CHANNEL_CLOSING:
+            self._closing(channel, kind, data, start, stop)
+        elif kind == 1:
+            self._method(channel, data, start, stop)
+        elif kind == 2 and channel.stage == AWAIT_HEADER:
+            self._header(channel, data, start, stop)
+        elif kind == 3 and channel.stage == AWAIT_BODY:
+            self._body(channel, data, start, stop)
+        elif kind == 8:
+            self._fail(number, 501, "FRAME_ERROR - heartbeat on a channel other than 0")
+        elif kind != 2 and kind != 3:
+            self._fail_type(kind, number, data, start, stop)
+        else:
+            self._fail_content(channel, kind)
+
+    # ---- methods
+
+    def _method(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
+        if channel.stage != IDLE:
+            self._fail_content(channel, 1)
+        elif stop - start < 4:
+            self._fail(channel.number, 502, "SYNTAX_ERROR - a method frame of less than 4 octets")
+        elif data[start + 1] == 60 and data[start] == 0 and data[start + 2] == 0:
+            method_id = data[start + 3]
+            if method_id == 80 and stop - start == 13:
+                tag = int.from_bytes(data[start + 4 : start + 12], "big")
+                self._events.append(Ack(channel.number, tag, data[start + 12] & 1 == 1))
+            elif method_id == 40 and self.server:
+                self._publish(channel, data[start:stop])
+            elif method_id == 60 and not self.server:
+                self._deliver(channel, data[start:stop])
+            else:
+                self._any_method(channel, data[start:stop])
+        else:
+            self._any_method(channel, data[start:stop])
+
+    def _any_method(self, channel: ChannelMachine, payload: bytes) -> None:
+        method = self._decode(channel.number, payload)
+        if method is None:
+            return
+        name = method.name
+        if method.sent_by == ("server" if self.server else "client") or method.class_id == 10:
+            self._fail_method(channel.number, 503, "COMMAND_INVALID - unimplemented method", method)
+        elif name == "channel.open":
+            self._fail_method(channel.number, 504, "CHANNEL_ERROR - second 'channel.open' seen", method)
+        elif method.has_content:
+            channel.expect_content(None, method)
+        else:
+            if name == "channel.open-ok":
+                channel.state = CHANNEL_OPEN
+            elif name == "channel.close":
+                channel.state = CHANNEL_CLOSING
+                channel.drop_content()
+            self._events.append(MethodReceived(channel.number, method))
+
+    def _publish(self, channel: ChannelMachine, payload: bytes) -> None:
+        address = self._addresses.get(payload)
+        if address is None:
+            address = self._address(channel.number, payload, 6, 1)
+            if address is None:
+                return
+        channel.expect_content(address, None)
+
+    def _deliver(self, channel: ChannelMachine, payload: bytes) -> None:
+        at = 5 + payload[4] if len(payload) > 4 else 0
+        if not at or len(payload) < at + 9:
+            self._fail(channel.number, 502, "SYNTAX_ERROR - basic.deliver is cut short", 60, 60)
+            return
+        channel.consumer_tag = payload[5:at].decode("utf-8", "surrogateescape")
+        channel.delivery_tag = int.from_bytes(payload[at : at + 8], "big")
+        channel.redelivered = payload[at + 8] & 1 == 1
+        tail = payload[at + 9 :]
+        address = self._addresses.get(tail)
+        if address is None:
+            address = self._address(channel.number, tail, 0, 0)
+            if address is None:
+                return
+        channel.expect_content(address, None)
+
+    def _address(self, number: int, payload: bytes, start: int, bits: int) -> Address | None:
+        """Exchange and routing key at `start`, then `bits` octets of flags; remembered under `payload`."""
+        n = len(payload)
+        middle = start + 1 + payload[start] if start < n else n
+        end = middle + 1 + payload[middle] if middle < n else n
+        if middle >= n or end + bits > n:
+            self._fail(
+                number, 502, "SYNTAX_ERROR - the method's arguments are cut short", 60, 40 if bits else 60
+            )
+            return None
+        exchange = payload[start + 1 : middle].decode("utf-8", "surrogateescape")
+        key = payload[middle + 1 : end].decode("utf-8", "surrogateescape")
+        flags = payload[end] if bits else 0
+        address = Address(exchange, key, flags & 1 == 1, flags & 2 == 2, payload[start:end])
+        if len(self._addresses) >= ADDRESSES_MAX:
+            self._addresses.clear()
+        self._addresses[payload] = address
+        return address
+
+    def _decode(self, number: int, payload: bytes) -> Method | None:
+        try:
+            return decode_method(payload)
+        except UnknownMethod as error:
+            self._fail(number, 503, f"COMMAND_INVALID - {error}", error.class_id, error.method_id)
+        except CodecError as error:
+            class_id = payload[0] << 8 | payload[1] if len(payload) >= 4 else 0
+            method_id = payload[2] << 8 | payload[3] if len(payload) >= 4 else 0
+            self._fail(number, 502, f"SYNTAX_ERROR - {error}", class_id, method_id)
+        return None
+
+    # ---- content
+
+    def _header(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
+        if stop - start < 14:
+            self._fail(channel.number, 502, "SYNTAX_ERROR - a content header of less than 14 octets")
+            return
+        if data[start] != 0 or data[start + 1] != 60:
+            self._fail_content(channel, 2)
+            return
+        size = int.from_bytes(data[start + 4 : start + 12], "big")
+        if size > self.message_bytes_max:
+            text = f"message size {size} is larger than configured max size {self.message_bytes_max}"
+            self._events.append(ChannelFailure(channel.number, 406, f"PRECONDITION_FAILED - {text}", 60, 40))
+            return
+        channel.header = data[start:stop]
+        channel.missing = size
+        channel.stage = AWAIT_BODY
+        if size == 0:
+            self._complete(channel, b"")
+
+    def _body(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
+        size = stop - start
+        if size > channel.missing:
+            text = f"UNEXPECTED_FRAME - {size} octets of content body where {channel.missing} were left"
+            self._fail(channel.number, 505, text, 60)
+            return
+        channel.missing -= size
+        if channel.missing:
+            channel.parts.append(data[start:stop])
+        elif channel.parts:
+            channel.parts.append(data[start:stop])
+            self._complete(channel, b"".join(channel.parts))
+        else:
+            self._complete(channel, data[start:stop])
+
+    def _complete(self, channel: ChannelMachine, body: bytes) -> None:
+        address = channel.address
+        method = channel.method
+        number = channel.number
+        if method is not None:
+            self._events.append(Content(number, method, channel.header, body))
+        elif address is not None and self.server:
+            self._events.append(Publish(number, address, channel.header, body))
+        elif address is not None:
+            self._events.append(
+                Delivery(
+                    number,
+                    channel.consumer_tag,
+                    channel.delivery_tag,
+                    channel.redelivered,
+                    address,
+                    channel.header,
+                    body,
+                )
+            )
+        channel.stage = IDLE
+        if method is not None or channel.parts:
+            channel.drop_content()
+
+    # ---- the connection's own channel, and channels that are not open
+
+    def _connection_frame(self, kind: int, data: bytes, start: int, stop: int) -> None:
+        if kind == 8:
+            self._events.append(Heartbeat(0))
+            return
+        if kind != 1:
+            if kind == 2 or kind == 3:
+                self._fail(0, 505, "UNEXPECTED_FRAME - content on channel 0")
+            else:
+                self._fail_type(kind, 0, data, start, stop)
+            return
+        method = self._decode(0, data[start:stop])
+        if method is None:
+            return
+        if (
+            self.state == CLOSING
+            and method.name != "connection.close"
+            and method.name != "connection.close-ok"
+        ):
+            return
+        moves = CLIENT_MOVES if self.server else SERVER_MOVES
+        state = moves[self.state].get(method.name)
+        if state is None:
+            text = f"CHANNEL_ERROR - unexpected method in connection state {STATE_NAMES[self.state]}"
+            self._fail_method(0, 504, text, method)
+            return
+        self.state = state
+        self._events.append(MethodReceived(0, method))
+
+    def _unopened(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
+        if kind != 1:
+            self._fail(number, 504, "CHANNEL_ERROR - expected 'channel.open'")
+            return
+        method = self._decode(number, data[start:stop])
+        if method is None or method.name == "channel.close-ok":
+            return
+        if method.name != "channel.open" or not self.server:
+            self._fail_method(number, 504, "CHANNEL_ERROR - expected 'channel.open'", method)
+        elif self.channel_max and (number > self.channel_max or len(self.channels) >= self.channel_max):
+            text = (
+                f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) "
+                f"has reached the negotiated channel_max ({self.channel_max})"
+            )
+            self._fail_method(number, 530, text, method)
+        else:
+            self.channels[number] = ChannelMachine(number)
+            self._events.append(MethodReceived(number, method))
+
+    def _closing(self, channel: ChannelMachine, kind: int, data: bytes, start: int, stop: int) -> None:
+        """A channel on which close was sent: only the end of the handshake counts (AMQP 0-9-1 section 1.5.2.5)."""
+        if kind != 1:
+            return
+        method = self._decode(channel.number, data[start:stop])
+        if method is None:
+            return
+        if method.name == "channel.close-ok":
+            self._forget(channel.number)
+            self._events.append(MethodReceived(channel.number, method))
+        elif method.name == "channel.close":
+            self._events.append(MethodReceived(channel.number, method))
+
+    def _forget(self, number: int) -> None:
+        self.channels.pop(number, None)
+        self._last = None
+
+    # ---- failures
+
+    def _fail(self, number: int, code: int, text: str, class_id: int = 0, method_id: int = 0) -> None:
+        self._failed = True
+        self._events.append(ProtocolFailure(number, code, text, class_id, method_id))
+
+    def _fail_method(self, number: int, code: int, text: str, method: Method) -> None:
+        self._fail(number, code, text, method.class_id, method.method_id)
+
+    def _fail_frame(self, data: bytes, pos: int, size: int) -> None:
+        text = f"type {data[pos]}: frame of {size + 8} octets is larger than frame_max {self.frame_max}"
+        self._fail(0, 501, f"FRAME_ERROR - {text}")
+
+    def _fail_type(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
+        first = data[start : min(stop, start + 16)]
+        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {first!r}")
+
+    def _fail_content(self, channel: ChannelMachine, kind: int) -> None:
+        got = {1: "a method", 2: "a content header", 3: "a content body"}[kind]
+        expected = {IDLE: "a method", AWAIT_HEADER: "a content header", AWAIT_BODY: "a content body"}[
+            channel.stage
+        ]
+        text = f"UNEXPECTED_FRAME - expected {expected} for class 60, got {got} frame instead"
+        self._fail(channel.number, 505, text, 60, 40)
+
+    # ---- commands in, bytes out
+
+    def open(self) -> None:
+        """The client's first word: the protocol header."""
+        self._write(PROTOCOL_HEADER)
+
+    def refuse(self) -> None:
+        """The server's answer to a wrong protocol header; close the socket after writing it."""
+        self._write(PROTOCOL_HEADER)
+
+    def tune(self, channel_max: int, frame_max: int) -> None:
+        """The limits agreed in tune and tune-ok hold from now on; 0 is no limit."""
+        self.channel_max = channel_max
+        self.frame_max = frame_max
+
+    def send(self, number: int, method: Method) -> None:
+        """A method without content. One that is not legal now raises ProtocolMisuse and writes nothing."""
+        if number == 0:
+            moves = SERVER_MOVES if self.server else CLIENT_MOVES
+            state = moves[self.state].get(method.name)
+            if state is None:
+                raise ProtocolMisuse(f"{method.name} cannot be sent while {STATE_NAMES[self.state]}")
+            self.state = state
+        else:
+            self._move_channel(number, method.name)
+        self._write(method_frame(number, encode_method(method)))
+
+    def _move_channel(self, number: int, name: str) -> None:
+        if name == "channel.open":
+            if number in self.channels or self.server:
+                raise ProtocolMisuse(f"channel {number} is open already")
+            self.channels[number] = ChannelMachine(number)
+            return
+        channel = self.channels.get(number)
+        if channel is None:
+            raise ProtocolMisuse(f"{name} on channel {number}, which is not open")
+        if name == "channel.open-ok":
+            channel.state = CHANNEL_OPEN
+        elif name == "channel.close":
+            channel.state = CHANNEL_CLOSING
+            channel.drop_content()
+        elif name == "channel.close-ok":
+            self._forget(number)
+        elif channel.state == CHANNEL_CLOSING:
+            raise ProtocolMisuse(f"{name} on channel {number}, which is closing")
+
+    def send_content(self, number: int, method: Method, properties: bytes, body: bytes) -> None:
+        """A method with content; `properties` as wire/properties encodes them."""
+        header = header_payload(len(body), properties)
+        self._write(content_frames(number, encode_method(method), header, body, self.frame_max))
+
+    def pass_content(self, number: int, method: Method, header: bytes, body: bytes) -> None:
+        """A method with content that came from elsewhere: `header` is the whole payload of its header frame."""
+        self._write(content_frames(number, encode_method(method), header, body, self.frame_max))
+
+    def publish(self, number: int, payload: bytes, header: bytes, body: bytes) -> None:
+        """basic.publish whose `payload` was encoded before (encode_method), for publishing many alike."""
+        self._write(content_frames(number, payload, header, body, self.frame_max))
+
+    def deliver(
+        self,
+        number: int,
+        tag: bytes,
+        delivery_tag: int,
+        redelivered: bool,
+        address: bytes,
+        header: bytes,
+        body: bytes,
+    ) -> None:
+        """basic.deliver; `tag` and `address` are encoded short strings, `header` a header frame's payload."""
+        self._write(
+            deliver_frames(number, tag, delivery_tag, redelivered, address, header, body, self.frame_max)
+        )
+
+    def ack(self, number: int, delivery_tag: int, multiple: bool) -> None:
+        """basic.ack."""
+        tag = delivery_tag.to_bytes(8, "big")
+        self._write(method_frame(number, b"\x00\x3c\x00\x50" + tag + (b"\x01" if multiple else b"\x00")))
+
+    def heartbeat(self) -> None:
+        self._write(HEARTBEAT)
+
+    def _write(self, data: bytes) -> None:
+        self._out.append(data)
+        self.out_bytes += len(data)
+
+    def take(self) -> bytes:
+        """Everything to be written, in order; the caller writes it to the socket in one go."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        self._out = []
+        self.out_bytes = 0
+        return data

@@ -1,0 +1,118 @@
+"""Frames: how bytes become frames and frames become bytes (AMQP 0-9-1 section 4.2.3).
+
+No state of connections or channels here, and no method is understood. wire/connection calls it.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+OVERHEAD: Final = 8
+"""Octets of a frame around its payload: type, channel, size, frame-end."""
+
+_HEAD: Final = Struct(">BHI")
+_DELIVER: Final = Struct(">QB")
+_END: Final = b"\xce"
+_DELIVER_ID: Final = b"\x00\x3c\x00\x3c"
+
+HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+
+class Gatherer:
+    """Holds the beginning of a frame until the rest of it is there.
+
+    Pieces are joined once per frame, not once per piece, so that a peer sending octet by octet costs no more.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.gathered: int = 0
+        self.wanted: int = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Everything held and `data`, or b"" while the frame that was begun is still incomplete."""
+        if not self.pieces:
+            return data
+        self.pieces.append(data)
+        self.gathered += len(data)
+        if self.gathered < self.wanted:
+            return b""
+        whole = b"".join(self.pieces)
+        self.pieces = []
+        return whole
+
+    def keep(self, rest: bytes, wanted: int) -> None:
+        """Hold `rest`, the start of a frame, until `wanted` octets of it have come."""
+        self.pieces = [rest]
+        self.gathered = len(rest)
+        self.wanted = wanted
+
+
+def method_frame(channel: int, payload: bytes) -> bytes:
+    return b"".join((_HEAD.pack(1, channel, len(payload)), payload, _END))
+
+
+def header_payload(body_bytes: int, properties: bytes) -> bytes:
+    """The payload of a header frame: class basic, weight 0, the size of the body, then the encoded properties."""
+    return b"\x00\x3c\x00\x00" + body_bytes.to_bytes(8, "big") + properties
+
+
+def content_frames(channel: int, payload: bytes, header: bytes, body: bytes, frame_max: int) -> bytes:
+    """A method with its content; the body is cut so that no frame is larger than `frame_max` (0: no limit)."""
+    parts = [
+        _HEAD.pack(1, channel, len(payload)),
+        payload,
+        b"\xce",
+        _HEAD.pack(2, channel, len(header)),
+        header,
+        b"\xce",
+    ]
+    _append_body(parts, channel, body, frame_max)
+    return b"".join(parts)
+
+
+def deliver_frames(
+    channel: int,
+    tag: bytes,
+    delivery_tag: int,
+    redelivered: bool,
+    address: bytes,
+    header: bytes,
+    body: bytes,
+    frame_max: int,
+) -> bytes:
+    """basic.deliver with its content. `tag` (consumer tag) and `address` (exchange, key) are encoded short strings."""
+    size = 13 + len(tag) + len(address)
+    n = len(body)
+    if n and (not frame_max or n <= frame_max - 8):
+        return b"".join(
+            (
+                _HEAD.pack(1, channel, size),
+                _DELIVER_ID,
+                tag,
+                _DELIVER.pack(delivery_tag, 1 if redelivered else 0),
+                address,
+                _END,
+                _HEAD.pack(2, channel, len(header)),
+                header,
+                _END,
+                _HEAD.pack(3, channel, n),
+                body,
+                _END,
+            )
+        )
+    payload = b"".join((_DELIVER_ID, tag, _DELIVER.pack(delivery_tag, 1 if redelivered else 0), address))
+    return content_frames(channel, payload, header, body, frame_max)
+
+
+def _append_body(parts: list[bytes], channel: int, body: bytes, frame_max: int) -> None:
+    n = len(body)
+    room = frame_max - 8 if frame_max else n
+    start = 0
+    while start < n:
+        piece = body if n <= room else body[start : start + room]
+        parts.append(_HEAD.pack(3, channel, len(piece)))
+        parts.append(piece)
+        parts.append(b"\xce")
+        start += len(piece)

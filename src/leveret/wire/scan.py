@@ -1,0 +1,87 @@
+"""What a broker needs to know of a message's properties, read without decoding them.
+
+Compiled, unlike wire/properties: it looks at every message. Called by the broker for each publish.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.errors import CodecError
+
+SCANS_MAX: Final = 1024
+
+
+class Scan:
+    """The properties that decide what happens to a message; `headers_at` is the offset of the headers table or 0."""
+
+    def __init__(
+        self, delivery_mode: int, priority: int, expiration: str, user_id: str, headers_at: int
+    ) -> None:
+        self.delivery_mode: Final = delivery_mode
+        self.priority: Final = priority
+        self.expiration: Final = expiration
+        self.user_id: Final = user_id
+        self.headers_at: Final = headers_at
+
+
+class Scanner:
+    """Scans header payloads and remembers them: most messages of a publisher have the same properties."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Scan] = {}
+
+    def scan(self, header: bytes) -> Scan:
+        """Of the payload of a header frame (the properties begin at 12). Malformed: CodecError."""
+        found = self._known.get(header)
+        if found is None:
+            found = scan(header)
+            if len(header) <= 64:
+                if len(self._known) >= SCANS_MAX:
+                    self._known.clear()
+                self._known[header] = found
+        return found
+
+
+def scan(header: bytes) -> Scan:
+    """See Scanner.scan. Properties stand in the order of their flags, highest bit first (AMQP 0-9-1 section 4.2.6.1)."""
+    end = len(header)
+    if end < 14:
+        raise CodecError("a content header of less than 14 octets")
+    flags = header[12] << 8 | header[13]
+    pos = 14
+    more = flags
+    while more & 1:
+        if pos + 2 > end:
+            raise CodecError("property flags are cut short")
+        more = header[pos] << 8 | header[pos + 1]
+        pos += 2
+    delivery_mode = 0
+    priority = 0
+    expiration = ""
+    user_id = ""
+    headers_at = 0
+    for bit in range(15, 1, -1):
+        if not flags & (1 << bit):
+            continue
+        start = pos
+        if bit == 12 or bit == 11:
+            pos += 1
+        elif bit == 6:
+            pos += 8
+        elif bit == 13:
+            headers_at = pos
+            pos += 4 + int.from_bytes(header[pos : pos + 4], "big")
+        else:
+            pos += 1 + (header[pos] if pos < end else 0)
+        if pos > end:
+            raise CodecError("content properties are cut short")
+        if bit == 12:
+            delivery_mode = header[start]
+        elif bit == 11:
+            priority = header[start]
+        elif bit == 8:
+            expiration = header[start + 1 : pos].decode("utf-8", "surrogateescape")
+        elif bit == 4:
+            user_id = header[start + 1 : pos].decode("utf-8", "surrogateescape")
+    return Scan(delivery_mode, priority, expiration, user_id, headers_at)
