@@ -49,9 +49,7 @@ class Backlog:
 
     def push(self, message: Message) -> None:
         """A new message, behind all others. It is kept in memory only while there is room in the window."""
-        if self.paged or (
-            self._pages and (len(self.window) >= WINDOW_MESSAGES or self.window_bytes >= WINDOW_BYTES)
-        ):
+        if self.paged or (self._pages and (len(self.window) >= WINDOW_MESSAGES or self.window_bytes >= WINDOW_BYTES)):
             self._page_out(message)
         else:
             self.window.append(message)

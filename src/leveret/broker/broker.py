@@ -48,9 +48,7 @@ class QueueIds:
 
 
 class Broker:
-    def __init__(
-        self, store: Store, random_name: Callable[[], str] = lambda: secrets.token_urlsafe(16)
-    ) -> None:
+    def __init__(self, store: Store, random_name: Callable[[], str] = lambda: secrets.token_urlsafe(16)) -> None:
         self.store: Final = store
         self.timers: Final = Timers()
         self._ids: Final = QueueIds()

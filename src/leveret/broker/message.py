@@ -24,9 +24,7 @@ OVERHEAD_BYTES: Final = 300
 
 
 class Message(Record):
-    def __init__(
-        self, queue: Queue, position: int, address: bytes, header: bytes, body: bytes, scan: Scan
-    ) -> None:
+    def __init__(self, queue: Queue, position: int, address: bytes, header: bytes, body: bytes, scan: Scan) -> None:
         super().__init__(queue.id << POSITION_BITS | position)
         self.queue: Final = queue
         self.position: Final = position

@@ -39,9 +39,7 @@ class Peer:
         """basic.deliver; `tag` and `address` are encoded short strings, `header` a header frame's payload."""
         raise NotImplementedError
 
-    def return_unroutable(
-        self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes
-    ) -> None:
+    def return_unroutable(self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes) -> None:
         """basic.return with 312 NO_ROUTE."""
         raise NotImplementedError
 

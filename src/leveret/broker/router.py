@@ -50,9 +50,7 @@ class Router:
                 confirms.expect(sequence, len(queues))
         if not queues:
             if address.mandatory:
-                channel.peer.return_unroutable(
-                    channel.number, address.exchange, address.routing_key, header, body
-                )
+                channel.peer.return_unroutable(channel.number, address.exchange, address.routing_key, header, body)
             if confirms is not None:
                 confirms.settle(sequence)
             return
@@ -68,9 +66,7 @@ class Router:
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
         if scan.user_id and scan.user_id != channel.peer.user:
-            text = (
-                f"user_id property set to '{scan.user_id}' but authenticated user was '{channel.peer.user}'"
-            )
+            text = f"user_id property set to '{scan.user_id}' but authenticated user was '{channel.peer.user}'"
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
         return scan
 
@@ -86,9 +82,7 @@ class Router:
             varies = False
         else:
             headers = Headers(header, scan)
-            queues = [
-                cast(Queue, found) for found in route(exchange, address.routing_key, headers, vhost.exchanges)
-            ]
+            queues = [cast(Queue, found) for found in route(exchange, address.routing_key, headers, vhost.exchanges)]
             varies = headers.used
         if not varies:
             address.route = Route(queues, False)
@@ -120,11 +114,7 @@ def parse_expiration(text: str) -> int:
         raise ChannelError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': no_integer")
     value = int(text)
     if value < 0:
-        raise ChannelError(
-            406, f"PRECONDITION_FAILED - invalid expiration '{text}': {{value_negative,{value}}}"
-        )
+        raise ChannelError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': {{value_negative,{value}}}")
     if value > 4294967295:
-        raise ChannelError(
-            406, f"PRECONDITION_FAILED - invalid expiration '{text}': {{value_too_big,{value}}}"
-        )
+        raise ChannelError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': {{value_too_big,{value}}}")
     return value

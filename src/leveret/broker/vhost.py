@@ -121,9 +121,7 @@ class VirtualHost:
         self._not_default(name)
         existing = self.exchanges.get(name)
         if existing is not None:
-            x_arguments.check_exchange_equivalent(
-                existing, self.name, kind, durable, auto_delete, internal, arguments
-            )
+            x_arguments.check_exchange_equivalent(existing, self.name, kind, durable, auto_delete, internal, arguments)
             return existing
         self._not_reserved("exchange", name)
         x_arguments.check_exchange_arguments(name, self.name, arguments)
@@ -172,9 +170,7 @@ class VirtualHost:
 
     # ---- bindings
 
-    def bind(
-        self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]
-    ) -> None:
+    def bind(self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         """Bind a queue or an exchange; a binding that exists is left as it is."""
         self._not_default(source_name)
         source = self.exchange(source_name)
@@ -184,13 +180,9 @@ class VirtualHost:
             destination.incoming[binding.identity_from_source] = binding
             self.epoch += 1
             if self._is_kept(binding):
-                self.store.save_binding(
-                    binding_key(self.name, binding), self.name, binding_definition(binding)
-                )
+                self.store.save_binding(binding_key(self.name, binding), self.name, binding_definition(binding))
 
-    def unbind(
-        self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]
-    ) -> None:
+    def unbind(self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         """Remove a binding; one that is not there is fine."""
         self._not_default(source_name)
         source = self.exchanges.get(source_name)
@@ -244,9 +236,7 @@ class VirtualHost:
         existing = self.queues.get(name) if name else None
         if existing is not None:
             self.queue(name, peer)
-            x_arguments.check_queue_equivalent(
-                existing, self.name, durable, exclusive, auto_delete, arguments
-            )
+            x_arguments.check_queue_equivalent(existing, self.name, durable, exclusive, auto_delete, arguments)
             return existing
         if name:
             self._not_reserved("queue", name)
@@ -279,9 +269,7 @@ class VirtualHost:
     ) -> None:
         self.exchanges[name] = self._make_exchange(name, kind, True, auto_delete, internal, arguments)
 
-    def restore_binding(
-        self, source: str, destination: Destination, key: str, arguments: dict[str, object]
-    ) -> None:
+    def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         binding = Binding(self.exchanges[source], destination, key, arguments)
         if binding.source.bind(binding):
             destination.incoming[binding.identity_from_source] = binding
@@ -290,13 +278,9 @@ class VirtualHost:
     def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete it with its messages and bindings, and cancel its consumers; how many messages were ready."""
         if if_unused and queue.consumers:
-            raise ChannelError(
-                406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' in use"
-            )
+            raise ChannelError(406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' in use")
         if if_empty and queue.ready:
-            raise ChannelError(
-                406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' not empty"
-            )
+            raise ChannelError(406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' not empty")
         count = queue.ready
         queue.deleted = True
         del self.queues[queue.name]

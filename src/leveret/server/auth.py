@@ -44,7 +44,5 @@ def credentials(mechanism: str, response: bytes) -> tuple[str, str]:
             return user, password
     else:
         offered = ", ".join(MECHANISMS)
-        raise ConnectionError(
-            504, f"CHANNEL_ERROR - {mechanism} is not among the mechanisms offered ({offered})"
-        )
+        raise ConnectionError(504, f"CHANNEL_ERROR - {mechanism} is not among the mechanisms offered ({offered})")
     raise ConnectionError(501, f"FRAME_ERROR - invalid {mechanism} response")

@@ -98,9 +98,7 @@ class Handshake:
         limits = self._limits
         session.send(
             0,
-            m.ConnectionTune(
-                channel_max=limits.channel_max, frame_max=limits.frame_max, heartbeat=limits.heartbeat_s
-            ),
+            m.ConnectionTune(channel_max=limits.channel_max, frame_max=limits.frame_max, heartbeat=limits.heartbeat_s),
         )
 
     def _refuse(self, session: Session, mechanism: str) -> None:

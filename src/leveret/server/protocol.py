@@ -73,9 +73,7 @@ class Protocol(asyncio.Protocol):
         session = self.session
         self._server.tick()
         if not session.close_reason:
-            log.warning(
-                "connection %s lost%s", session.name, f": {error}" if error else " without connection.close"
-            )
+            log.warning("connection %s lost%s", session.name, f": {error}" if error else " without connection.close")
         else:
             log.info("connection %s ended: %s", session.name, session.close_reason)
         session.end("lost")

@@ -66,15 +66,11 @@ class Server:
     async def _listen(self) -> None:
         config = self.config
         if config.host is not None:
-            listener = await self.loop.create_server(
-                lambda: Protocol(self), config.host, config.port, backlog=1024
-            )
+            listener = await self.loop.create_server(lambda: Protocol(self), config.host, config.port, backlog=1024)
             self._listeners.append(listener)
         if config.socket is not None:
             remove_stale(config.socket)
-            listener = await self.loop.create_unix_server(
-                lambda: Protocol(self), str(config.socket), backlog=1024
-            )
+            listener = await self.loop.create_unix_server(lambda: Protocol(self), str(config.socket), backlog=1024)
             os.chmod(config.socket, 0o600)
             self._listeners.append(listener)
 
@@ -101,9 +97,7 @@ class Server:
             if session.router is None:
                 session.end("the broker stops")
             else:
-                session.close(
-                    320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
-                )
+                session.close(320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
         self.wake()
         deadline = self.loop.time() + self.limits.close_s
         while self._protocols and self.loop.time() < deadline:

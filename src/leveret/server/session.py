@@ -189,12 +189,8 @@ class Session(Peer):
         self.wire.pass_content(channel, method, message.header, message.body)
         self.touch()
 
-    def return_unroutable(
-        self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes
-    ) -> None:
-        method = BasicReturn(
-            reply_code=NO_ROUTE, reply_text="NO_ROUTE", exchange=exchange, routing_key=routing_key
-        )
+    def return_unroutable(self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes) -> None:
+        method = BasicReturn(reply_code=NO_ROUTE, reply_text="NO_ROUTE", exchange=exchange, routing_key=routing_key)
         self.wire.pass_content(channel, method, header, body)
         self.touch()
 
@@ -247,8 +243,8 @@ class Session(Peer):
         method = ChannelClose(
             reply_code=error.code,
             reply_text=short(error.text),
-            class_id=error.class_id,
-            method_id=error.method_id,
+            failed_class=error.class_id,
+            failed_method=error.method_id,
         )
         self.send(number, method)
         channel.close()
@@ -258,7 +254,7 @@ class Session(Peer):
         if self.ending:
             return
         method = ConnectionClose(
-            reply_code=code, reply_text=short(text), class_id=class_id, method_id=method_id
+            reply_code=code, reply_text=short(text), failed_class=class_id, failed_method=method_id
         )
         self.close_reason = f"{code} {text}"
         self.ending = True

@@ -102,9 +102,7 @@ class Connection:
             if stop >= end:
                 break
             if data[stop] != 0xCE:
-                self._fail(
-                    0, 501, f"FRAME_ERROR - frame does not end with frame-end octet 206 but {data[stop]}"
-                )
+                self._fail(0, 501, f"FRAME_ERROR - frame does not end with frame-end octet 206 but {data[stop]}")
                 break
             self._frame(data[pos], data[pos + 1] << 8 | data[pos + 2], data, pos + 7, stop)
             pos = stop + 1
@@ -142,9 +140,7 @@ class Connection:
             return
         if self.state != OPEN:
             if self.state < OPEN:
-                self._fail(
-                    number, 504, f"CHANNEL_ERROR - frame on channel {number} of a connection that is not open"
-                )
+                self._fail(number, 504, f"CHANNEL_ERROR - frame on channel {number} of a connection that is not open")
             return
         channel = self._last
         if channel is None or channel.number != number:
@@ -237,9 +233,7 @@ class Connection:
         middle = start + 1 + payload[start] if start < n else n
         end = middle + 1 + payload[middle] if middle < n else n
         if middle >= n or end + bits > n:
-            self._fail(
-                number, 502, "SYNTAX_ERROR - the method's arguments are cut short", 60, 40 if bits else 60
-            )
+            self._fail(number, 502, "SYNTAX_ERROR - the method's arguments are cut short", 60, 40 if bits else 60)
             return None
         exchange = payload[start + 1 : middle].decode("utf-8", "surrogateescape")
         key = payload[middle + 1 : end].decode("utf-8", "surrogateescape")
@@ -335,11 +329,7 @@ class Connection:
         method = self._decode(0, data[start:stop])
         if method is None:
             return
-        if (
-            self.state == CLOSING
-            and method.name != "connection.close"
-            and method.name != "connection.close-ok"
-        ):
+        if self.state == CLOSING and method.name != "connection.close" and method.name != "connection.close-ok":
             return
         moves = CLIENT_MOVES if self.server else SERVER_MOVES
         state = moves[self.state].get(method.name)
@@ -405,9 +395,7 @@ class Connection:
 
     def _fail_content(self, channel: ChannelMachine, kind: int) -> None:
         got = {1: "a method", 2: "a content header", 3: "a content body"}[kind]
-        expected = {IDLE: "a method", AWAIT_HEADER: "a content header", AWAIT_BODY: "a content body"}[
-            channel.stage
-        ]
+        expected = {IDLE: "a method", AWAIT_HEADER: "a content header", AWAIT_BODY: "a content body"}[channel.stage]
         text = f"UNEXPECTED_FRAME - expected {expected} for class 60, got {got} frame instead"
         self._fail(channel.number, 505, text, 60, 40)
 
@@ -481,9 +469,7 @@ class Connection:
         body: bytes,
     ) -> None:
         """basic.deliver; `tag` and `address` are encoded short strings, `header` a header frame's payload."""
-        self._write(
-            deliver_frames(number, tag, delivery_tag, redelivered, address, header, body, self.frame_max)
-        )
+        self._write(deliver_frames(number, tag, delivery_tag, redelivered, address, header, body, self.frame_max))
 
     def ack(self, number: int, delivery_tag: int, multiple: bool) -> None:
         """basic.ack."""

@@ -19,9 +19,7 @@ class Address:
     `route` and `route_epoch` are a slot in which the broker keeps the queues found, for as long as no binding changes.
     """
 
-    def __init__(
-        self, exchange: str, routing_key: str, mandatory: bool, immediate: bool, encoded: bytes
-    ) -> None:
+    def __init__(self, exchange: str, routing_key: str, mandatory: bool, immediate: bool, encoded: bytes) -> None:
         self.exchange: Final = exchange
         self.routing_key: Final = routing_key
         self.mandatory: Final = mandatory

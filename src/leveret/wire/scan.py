@@ -15,9 +15,7 @@ SCANS_MAX: Final = 1024
 class Scan:
     """The properties that decide what happens to a message; `headers_at` is the offset of the headers table or 0."""
 
-    def __init__(
-        self, delivery_mode: int, priority: int, expiration: str, user_id: str, headers_at: int
-    ) -> None:
+    def __init__(self, delivery_mode: int, priority: int, expiration: str, user_id: str, headers_at: int) -> None:
         self.delivery_mode: Final = delivery_mode
         self.priority: Final = priority
         self.expiration: Final = expiration

@@ -94,7 +94,7 @@ def _write_int(value: int) -> bytes:
 
 def _write_decimal(value: Decimal) -> bytes:
     sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or not -255 <= exponent:
+    if not isinstance(exponent, int) or not exponent >= -255:
         raise CodecError(f"decimal {value} cannot be written")
     number = int("".join(map(str, digits)) or "0") * 10 ** max(0, exponent)
     number = -number if sign else number

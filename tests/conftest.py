@@ -1,0 +1,126 @@
+"""Fixtures every test may use: a running broker of either kind, connections to it, and names nobody else uses.
+
+`--broker=leveret|rabbitmq|both` chooses the kinds. A test marked `not_on_rabbitmq(reason)` runs on Leveret only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pika.exceptions
+import pytest
+from brokers import KINDS, Broker
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+Connect = Callable[..., BlockingConnection]
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--broker",
+        choices=[*KINDS, "both"],
+        default="both",
+        help="the broker(s) that broker tests run against",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "broker_kind" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--broker")
+        kinds = list(KINDS) if chosen == "both" else [chosen]
+        metafunc.parametrize("broker_kind", kinds, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = item.get_closest_marker("not_on_rabbitmq")
+        callspec = getattr(item, "callspec", None)
+        if mark and callspec and callspec.params.get("broker_kind") == "rabbitmq":
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
+@pytest.fixture(scope="session")
+def broker_kind(request: pytest.FixtureRequest) -> type[Broker]:
+    """The class of the broker under test, Leveret or RabbitMQ."""
+    kind = KINDS[request.param]
+    if kind.missing():
+        pytest.skip(kind.missing())
+    return kind
+
+
+@pytest.fixture(scope="session")
+def broker(broker_kind: type[Broker]) -> Iterator[Broker]:
+    """A running broker that all tests share: use queues of your own, and never stop it."""
+    shared = broker_kind(management=False)
+    try:
+        shared.start()
+        yield shared
+        shared.stop()
+    finally:
+        shared.remove()
+
+
+@pytest.fixture
+def own_broker(broker_kind: type[Broker]) -> Iterator[Broker]:
+    """A running broker for this test alone, to stop, kill and restart as it likes."""
+    own = broker_kind(management=False)
+    try:
+        own.start()
+        yield own
+    finally:
+        own.remove()
+
+
+@pytest.fixture
+def managed_broker(broker_kind: type[Broker]) -> Iterator[Broker]:
+    """A broker for this test alone with its management interface on `management_url`."""
+    own = broker_kind(management=True)
+    try:
+        own.start()
+        yield own
+    finally:
+        own.remove()
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name for a queue or exchange that no other test of this session uses."""
+    function = request.node.originalname.removeprefix("test_")
+    return f"{function[:80]}-{next(_numbers)}"
+
+
+@pytest.fixture
+def connect(broker: Broker) -> Iterator[Connect]:
+    """Opens pika connections to `broker` (arguments as ConnectionParameters) and closes them after the test."""
+    opened: list[BlockingConnection] = []
+
+    def open_connection(**overrides: Any) -> BlockingConnection:
+        opened.append(broker.connect(**overrides))
+        return opened[-1]
+
+    yield open_connection
+    for connection in opened:
+        try:
+            if connection.is_open:
+                connection.close()
+        except pika.exceptions.AMQPError:
+            pass  # the broker closed it meanwhile, as some tests want
+
+
+@pytest.fixture
+def connection(connect: Connect) -> BlockingConnection:
+    return connect()
+
+
+@pytest.fixture
+def channel(connection: BlockingConnection) -> BlockingChannel:
+    return connection.channel()
