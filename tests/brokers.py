@@ -1,7 +1,7 @@
 """The two brokers the suite runs against, behind the same doors: Leveret's own and RabbitMQ.
 
-Each lives in a fresh directory on free loopback ports, is started as a real process and can be stopped, killed
-and started again over the same data. tests/conftest.py makes fixtures of them; nothing here asserts anything.
+Each lives in a fresh directory on free loopback ports, is started as a real process and can be stopped,
+killed and started again over the same data. tests/conftest.py makes fixtures of them; nothing here asserts.
 """
 
 from __future__ import annotations
@@ -134,9 +134,7 @@ class Leveret(Broker):
 
     def command(self) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.directory / "data")]
-        management = (
-            ["--management-port", str(self.management_port)] if self.management else ["--no-management"]
-        )
+        management = ["--management-port", str(self.management_port)] if self.management else ["--no-management"]
         return [sys.executable, "-m", "leveret", "broker", *where, *management]
 
     def start(self) -> None:
@@ -154,7 +152,7 @@ class Leveret(Broker):
 
     @staticmethod
     def _read(stdout: IO[bytes], said: list[bytes], ready: threading.Event) -> None:
-        """Read to the end, so that the broker never blocks on a full pipe; the end counts as an answer too."""
+        """Read to the end, so that the broker never blocks on a full pipe; the end is an answer too."""
         with stdout:
             for line in stdout:
                 if line.startswith(b"ready"):

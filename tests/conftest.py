@@ -1,6 +1,7 @@
-"""Fixtures every test may use: a running broker of either kind, connections to it, and names nobody else uses.
+"""Fixtures every test may use: a running broker of either kind, connections to it, names nobody else uses.
 
-`--broker=leveret|rabbitmq|both` chooses the kinds. A test marked `not_on_rabbitmq(reason)` runs on Leveret only.
+`--broker=leveret|rabbitmq|both` chooses the kinds. A test marked `not_on_rabbitmq(reason)` runs on
+Leveret only.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 import pika.exceptions
 import pytest
-from brokers import KINDS, Broker
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+from brokers import KINDS, Broker
 
 Connect = Callable[..., BlockingConnection]
 _numbers = itertools.count(1)
@@ -28,9 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here"
-    )
+    config.addinivalue_line("markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -100,7 +100,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def connect(broker: Broker) -> Iterator[Connect]:
-    """Opens pika connections to `broker` (arguments as ConnectionParameters) and closes them after the test."""
+    """Opens pika connections to `broker` (arguments as ConnectionParameters), closed after the test."""
     opened: list[BlockingConnection] = []
 
     def open_connection(**overrides: Any) -> BlockingConnection:

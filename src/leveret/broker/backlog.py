@@ -20,7 +20,8 @@ from leveret.wire.scan import scan
 
 if TYPE_CHECKING:
     from leveret.broker.queue import Queue
-    from leveret.store.store import Row, Store
+    from leveret.store.database import Row
+    from leveret.store.store import Store
 
 WINDOW_MESSAGES: Final = 16_384
 WINDOW_BYTES: Final = 16 * 1024 * 1024
@@ -59,7 +60,7 @@ class Backlog:
         if not self.paged:
             self.paged_from = message.position
         self.paged += 1
-        self.paged_bytes += len(message.body)
+        self.paged_bytes += message.length()
         self.ever_paged = True
         if message.state == IDLE:
             message.transient = True
@@ -133,7 +134,7 @@ class Backlog:
             message.redelivered = row.deliveries > 0 or row.position <= queue.delivered_before
             self.window.append(message)
             self.window_bytes += message.size()
-            self.paged_bytes -= len(body)
+            self.paged_bytes -= len(row.data)
             self.paged_from = row.position + 1
         self.paged -= len(rows)
         if not rows:

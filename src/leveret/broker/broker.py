@@ -22,7 +22,8 @@ from leveret.broker.vhost import VirtualHost
 
 if TYPE_CHECKING:
     from leveret.broker.exchange import Destination
-    from leveret.store.store import Recovered, Store
+    from leveret.store.database import Recovered
+    from leveret.store.store import Store
 
 
 class QueueIds:

@@ -1,23 +1,21 @@
 """A message in a queue: the shared bytes of the publisher's content and this queue's entry for them, in one object.
 
 Exchange, routing key, properties and body pass through as they came and are decoded on demand. One object per message
-and queue; the bytes are shared. Made by broker/queue; store/batch writes it, broker/channel holds it while unacked.
+and queue; the bytes are shared. Made by broker/queue; store/batch writes it, broker/channel holds it while unacked. A record's id is queue id and position side by side:
+2**43 messages in a queue's life, 2**20 queues at a time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.store.batch import Record
+from leveret.store.batch import POSITION_BITS, Record
 from leveret.wire.scan import Scan
 
 if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
     from leveret.broker.consumer import Consumer
     from leveret.broker.queue import Queue
-
-POSITION_BITS: Final = 43
-"""A record's id is queue id and position side by side: 2**43 messages in a queue's life, 2**20 queues at a time."""
 
 OVERHEAD_BYTES: Final = 300
 """What a message costs in memory besides its bytes, about."""
@@ -41,11 +39,19 @@ class Message(Record):
         self.delivered_at: int = 0
         self.redelivered: bool = False
 
-    def encoded(self) -> bytes:
+    def encode_into(self, parts: list[bytes]) -> int:
         """As the store keeps it: address, length of the header, header, body."""
-        return b"".join((self.address, len(self.header).to_bytes(4, "big"), self.header, self.body))
+        parts.append(self.address)
+        parts.append(len(self.header).to_bytes(4, "big"))
+        parts.append(self.header)
+        parts.append(self.body)
+        return self.length()
+
+    def length(self) -> int:
+        return len(self.address) + 4 + len(self.header) + len(self.body)
 
     def size(self) -> int:
+        """What it costs in memory, about."""
         return OVERHEAD_BYTES + len(self.header) + len(self.body)
 
     def on_durable(self) -> None:
@@ -56,7 +62,7 @@ class Message(Record):
 
 
 def decode_stored(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Address, header and body out of what `Message.encoded` made."""
+    """Address, header and body out of what `Message.encode_into` made."""
     middle = 1 + data[0]
     end = middle + 1 + data[middle]
     start = end + 4

@@ -246,12 +246,10 @@ class Queue(Destination):
         """Drop every ready message; unacknowledged ones stay. Returns how many there were."""
         backlog = self.backlog
         count = self.ready
-        first = backlog.paged_from
-        paged = backlog.paged
+        if backlog.paged:
+            self.store.purge(self.id, backlog.paged_from, self.next_position, backlog.paged, backlog.paged_bytes)
         for message in backlog.clear():
             self._drop(message)
-        if paged:
-            self.store.purge(self.id, first, self.next_position)
         return count
 
     def memory_messages(self) -> int:

@@ -295,6 +295,7 @@ class VirtualHost:
             queue.owner.exclusive_queues.pop(queue.name, None)
         queue.purge()
         if queue.kept or queue.backlog.ever_paged:
-            self.store.delete_queue(queue.id)
-        self.queue_gone(queue)
+            self.store.delete_queue(queue.id, lambda: self.queue_gone(queue))
+        else:
+            self.queue_gone(queue)
         return count

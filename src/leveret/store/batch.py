@@ -1,0 +1,169 @@
+"""What is gathered for the next commit, and the records it is about.
+
+Compiled: it sees every stored message. A batch is a list of segments; inside one, inserts come before updates before
+deletes; whatever must not be passed by them (a queue saved or deleted, a purge) ends the segment. Used by store/store on
+the loop's thread only; `prepare` turns it into statements for store/database.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+IDLE: Final = 0  # not in the store
+GATHERED: Final = 1  # in the next batch, not yet handed over
+COMMITTING: Final = 2  # in the batch that is being committed
+DURABLE: Final = 3  # on disk
+CANCELLED: Final = 4  # removed before it was written: it never will be
+REMOVED: Final = 5  # its deletion is gathered or done
+
+POSITION_BITS: Final = 43
+LENGTH_BITS: Final = 31
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Record:
+    """A stored message. `id` is queue id and position, `expires` ms since the epoch or 0, `deliveries` how often it came
+    back; a transient one was only paged out of memory and does not survive a restart.
+    """
+
+    def __init__(self, id: int) -> None:
+        self.id: Final = id
+        self.deliveries: int = 0
+        self.expires: int = 0
+        self.transient: bool = False
+        self.state: int = IDLE
+
+    def encode_into(self, parts: list[bytes]) -> int:
+        """Append the octets to keep; how many they are, always the same for a record."""
+        raise NotImplementedError
+
+    def length(self) -> int:
+        """What encode_into returns, without doing it."""
+        raise NotImplementedError
+
+    def on_durable(self) -> None:
+        """It is on disk, or need not be any more."""
+        raise NotImplementedError
+
+
+class Segment:
+    def __init__(self) -> None:
+        self.adds: list[Record] = []
+        self.touches: list[Record] = []
+        self.removes: list[int] = []
+
+
+class Statements:
+    """One segment as arguments for SQL: JSON texts (empty: nothing to do) over one blob.
+
+    `plain` maps id to offset and length in `blob`, packed in one number; `full` maps id to [packed, deliveries, expires,
+    transient]; `touched` maps id to deliveries; `removed` is a list of ids.
+    """
+
+    def __init__(self, blob: bytes, plain: str, full: str, touched: str, removed: str) -> None:
+        self.blob: Final = blob
+        self.plain: Final = plain
+        self.full: Final = full
+        self.touched: Final = touched
+        self.removed: Final = removed
+
+
+class Batch:
+    def __init__(self) -> None:
+        self.segments: list[Segment] = [Segment()]
+        self._last: Segment = self.segments[0]
+        # Per queue id: messages and bytes it gains, and the highest position delivered (-1: unchanged).
+        self.messages: dict[int, int] = {}
+        self.bytes: dict[int, int] = {}
+        self.delivered: dict[int, int] = {}
+        self.pending_bytes: int = 0
+        self.count: int = 0
+        self.empty: bool = True
+
+    def add(self, record: Record) -> None:
+        record.state = GATHERED
+        self._last.adds.append(record)
+        self.pending_bytes += record.length()
+        self.count += 1
+        self.empty = False
+
+    def cancel(self, record: Record) -> None:
+        """A record of this batch is not wanted any more."""
+        record.state = CANCELLED
+        self.pending_bytes -= record.length()
+        self.count -= 1
+
+    def remove(self, record: Record) -> None:
+        record.state = REMOVED
+        self._last.removes.append(record.id)
+        self._account(record.id >> POSITION_BITS, -1, -record.length())
+        self.empty = False
+
+    def touch(self, record: Record) -> None:
+        self._last.touches.append(record)
+        self.empty = False
+
+    def barrier(self) -> int:
+        """Nothing added from now on may pass what was added before; the index of the segment that begins."""
+        if self._last.adds or self._last.touches or self._last.removes:
+            self._last = Segment()
+            self.segments.append(self._last)
+        self.empty = False
+        return len(self.segments) - 1
+
+    def account(self, queue_id: int, messages: int, bytes_: int) -> None:
+        self._account(queue_id, messages, bytes_)
+        self.empty = False
+
+    def _account(self, queue_id: int, messages: int, bytes_: int) -> None:
+        self.messages[queue_id] = self.messages.get(queue_id, 0) + messages
+        self.bytes[queue_id] = self.bytes.get(queue_id, 0) + bytes_
+
+    def prepare(self) -> list[Statements]:
+        """Hand over: what is not cancelled becomes COMMITTING and is encoded."""
+        return [self._encode(segment) for segment in self.segments]
+
+    def _encode(self, segment: Segment) -> Statements:
+        parts: list[bytes] = []
+        plain: list[str] = []
+        full: list[str] = []
+        kept: list[Record] = []
+        offset = 0
+        for record in segment.adds:
+            if record.state != GATHERED:
+                continue
+            record.state = COMMITTING
+            kept.append(record)
+            length = record.encode_into(parts)
+            packed = offset << LENGTH_BITS | length
+            offset += length
+            if record.deliveries or record.expires or record.transient:
+                transient = 1 if record.transient else 0
+                full.append(f'"{record.id}":[{packed},{record.deliveries},{record.expires},{transient}]')
+            else:
+                plain.append(f'"{record.id}":{packed}')
+            self._account(record.id >> POSITION_BITS, 1, length)
+        segment.adds = kept
+        touched = [f'"{record.id}":{record.deliveries}' for record in segment.touches]
+        removed = [str(number) for number in segment.removes]
+        return Statements(
+            b"".join(parts),
+            _object(plain),
+            _object(full),
+            _object(touched),
+            "[" + ",".join(removed) + "]" if removed else "",
+        )
+
+    def durable(self) -> None:
+        """The commit succeeded."""
+        for segment in self.segments:
+            for record in segment.adds:
+                if record.state == COMMITTING:
+                    record.state = DURABLE
+                record.on_durable()
+
+
+def _object(members: list[str]) -> str:
+    return "{" + ",".join(members) + "}" if members else ""

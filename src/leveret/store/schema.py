@@ -1,0 +1,88 @@
+"""The database's tables, and opening it: a file that is not ours, damaged or too new is refused and left as it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from leveret.errors import StoreError
+
+APPLICATION_ID: Final = 0x4C455652  # "LEVR"
+VERSION: Final = 1
+PAGE_BYTES: Final = 16_384
+CHECKPOINT_PAGES: Final = 2_000
+WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Up to this size the whole file is checked at start; above, what is read is."""
+
+TABLES: Final = """
+create table queue (
+  id integer primary key, vhost text not null, name text not null, definition text not null,
+  messages integer not null default 0, bytes integer not null default 0,
+  delivered integer not null default -1,
+  unique (vhost, name)
+);
+create table exchange (vhost text not null, name text not null, definition text not null, primary key (vhost, name));
+create table binding (key text primary key, vhost text not null, definition text not null);
+create table setting (key text primary key, value text not null);
+-- id is queue.id << 43 | position
+create table message (
+  id integer primary key, deliveries integer not null, expires integer not null, transient integer not null,
+  data blob not null
+);
+create index message_transient on message (id) where transient = 1;
+-- Ranges of message.id that are deleted, bit by bit: their rows count for nothing.
+create table gone (first integer primary key, last integer not null);
+"""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """The database at `path`, made if it is not there. StoreError says what is wrong with it and what to do."""
+    new = not path.exists() or path.stat().st_size == 0
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        if not new:
+            _check(connection, path)
+        connection.execute(f"pragma page_size = {PAGE_BYTES}")
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"pragma journal_size_limit = {WAL_BYTES_MAX}")
+        connection.execute("pragma cache_size = -65536")
+        if new:
+            _create(connection)
+    except sqlite3.Error as error:
+        raise damaged(path, error) from None
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        f"begin; {TABLES} pragma application_id = {APPLICATION_ID}; pragma user_version = {VERSION}; commit;"
+    )
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    application_id = connection.execute("pragma application_id").fetchone()[0]
+    version = connection.execute("pragma user_version").fetchone()[0]
+    if application_id != APPLICATION_ID:
+        raise StoreError(
+            f"{path} is a database of another program; choose another --data directory (nothing was changed)"
+        )
+    if version > VERSION:
+        raise StoreError(
+            f"{path} was written by a newer Leveret (format {version}, this one reads up to {VERSION}); "
+            "upgrade Leveret or choose another --data directory (nothing was changed)"
+        )
+    if path.stat().st_size <= CHECKED_BYTES_MAX:
+        report = connection.execute("pragma quick_check(1)").fetchone()[0]
+        if report != "ok":
+            raise damaged(path, report)
+
+
+def damaged(path: Path, reason: object) -> StoreError:
+    return StoreError(
+        f"{path} cannot be read as a message store ({reason}); restore it from a backup, or rescue what is left with "
+        "`sqlite3 leveret.db .recover`, or start with another --data directory (nothing was changed)"
+    )

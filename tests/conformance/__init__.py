@@ -1,0 +1,1 @@
+"""What an AMQP client may rely on, asked of Leveret and of RabbitMQ alike, with real clients."""

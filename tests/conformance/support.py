@@ -1,0 +1,161 @@
+"""What the conformance tests say over and over: expect a refusal, publish, collect, wait for an event.
+
+It is no client: everything works on pika's blocking channels. Only the tests of this directory use it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+import pika.exceptions
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+PERSISTENT = pika.BasicProperties(delivery_mode=2)
+WITHIN_S = 20.0
+
+
+@contextmanager
+def channel_refused(code: int, text: str) -> Iterator[None]:
+    """The broker ends the channel, and only the channel, with exactly this code and text."""
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
+        yield
+    assert (caught.value.reply_code, caught.value.reply_text) == (code, text)
+
+
+@contextmanager
+def connection_refused(code: int, text: str) -> Iterator[None]:
+    """The broker ends the whole connection with exactly this code and text."""
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as caught:
+        yield
+    assert (caught.value.reply_code, caught.value.reply_text) == (code, text)
+
+
+def publish(
+    channel: BlockingChannel, queue: str, *bodies: bytes, properties: pika.BasicProperties | None = None
+) -> None:
+    """Publish through the default exchange."""
+    for body in bodies:
+        channel.basic_publish("", queue, body, properties)
+
+
+def ready(channel: BlockingChannel, queue: str) -> int:
+    """How many messages wait in `queue`. On one channel it is answered after what was published before."""
+    count: int = channel.queue_declare(queue, passive=True).method.message_count
+    return count
+
+
+def consumers(channel: BlockingChannel, queue: str) -> int:
+    count: int = channel.queue_declare(queue, passive=True).method.consumer_count
+    return count
+
+
+def queue_exists(connection: BlockingConnection, queue: str) -> bool:
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as refusal:
+        assert refusal.reply_code == 404
+        return False
+    channel.close()
+    return True
+
+
+def exchange_exists(connection: BlockingConnection, exchange: str) -> bool:
+    channel = connection.channel()
+    try:
+        channel.exchange_declare(exchange, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as refusal:
+        assert refusal.reply_code == 404
+        return False
+    channel.close()
+    return True
+
+
+def bound_queue(channel: BlockingChannel, exchange: str, *keys: str, arguments: dict[str, Any] | None = None) -> str:
+    """A new exclusive queue, bound once for each key."""
+    queue: str = channel.queue_declare("", exclusive=True).method.queue
+    for key in keys:
+        channel.queue_bind(queue, exchange, key, arguments)
+    return queue
+
+
+def drain(channel: BlockingChannel, queue: str) -> list[bytes]:
+    """Take and acknowledge all ready messages, in the order in which the queue gives them."""
+    bodies: list[bytes] = []
+    while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+        bodies.append(got[2])
+    return bodies
+
+
+def until(condition: Callable[[], bool], connection: BlockingConnection | None = None) -> None:
+    """Wait for `condition` while `connection` (if given) handles what arrives. Fails after WITHIN_S seconds."""
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s"
+        if connection is not None:
+            connection.process_data_events(time_limit=0.02)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    body: bytes
+    tag: int
+    redelivered: bool
+    method: Any
+    properties: pika.BasicProperties
+
+
+class Inbox:
+    """A consumer that keeps what it is given, in order, and acknowledges nothing by itself."""
+
+    def __init__(self, channel: BlockingChannel, queue: str, **how: Any) -> None:
+        self.channel = channel
+        self.queue = queue
+        self.deliveries: list[Delivery] = []
+        self.cancelled = False
+        channel.add_on_cancel_callback(self._on_cancel)
+        self.tag: str = channel.basic_consume(queue, self._on_message, **how)
+
+    def _on_message(self, _: BlockingChannel, method: Any, props: pika.BasicProperties, body: bytes) -> None:
+        self.deliveries.append(Delivery(body, method.delivery_tag, method.redelivered, method, props))
+
+    def _on_cancel(self, _: Any) -> None:
+        self.cancelled = True
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.body for delivery in self.deliveries]
+
+    def take(self, count: int) -> list[Delivery]:
+        """Wait until `count` have come, and hand out and forget those."""
+        until(lambda: len(self.deliveries) >= count, self.channel.connection)
+        taken, self.deliveries = self.deliveries[:count], self.deliveries[count:]
+        return taken
+
+    def settle(self) -> list[bytes]:
+        """Everything that had to arrive by now. See `settle`."""
+        settle(self)
+        return self.bodies
+
+
+def settle(*inboxes: Inbox) -> None:
+    """Return when all that the queues had to deliver has arrived.
+
+    In RabbitMQ queue, channel and prefetch limiter are processes of their own: a first answer of the queue means
+    that its deliveries are on their way to the channel, and the ones after it that the channel has sent them.
+    """
+    for _ in range(4):
+        for inbox in inboxes:
+            ready(inbox.channel, inbox.queue)
+    for inbox in inboxes:
+        inbox.channel.connection.process_data_events(time_limit=0)
+
+
+def bodies(deliveries: Sequence[Delivery]) -> list[bytes]:
+    return [delivery.body for delivery in deliveries]
