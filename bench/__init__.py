@@ -3,6 +3,10 @@
 Not part of the installed package, and not a test: a result depends on the machine and is read by a person.
 """
 
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
 
 class CannotRun(Exception):
     """Something the benchmark needs is missing; the message says what to install. Ends it with exit code 2."""

@@ -6,9 +6,9 @@ The broker is Leveret for both, because it must not be the slower side. Called b
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib import import_module
 
-from bench import RoundFailed
+from bench import ROOT, RoundFailed
 from bench.brokers import Broker
 from bench.load import RUN_S_MAX, LoadGenerator, delete_queue
 from bench.results import Row, Target
@@ -21,11 +21,18 @@ def new_row() -> Row:
     return Row("client", title, Target("times", 5), against="pika")
 
 
+def client_missing() -> bool:
+    try:
+        return not hasattr(import_module("leveret.client"), "connect")
+    except ImportError:
+        return True
+
+
 def consume(client: str, port: int, queue: str, count: int) -> float:
     """Messages per second of one client in a process of its own."""
     command = [sys.executable, "-m", "bench.client", client, str(port), queue, str(count)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S_MAX)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S_MAX, cwd=ROOT)
     except subprocess.TimeoutExpired:
         raise RoundFailed(f"{client}: no end after {RUN_S_MAX:.0f} s") from None
     if done.returncode:
@@ -41,12 +48,10 @@ def measure(load: LoadGenerator, broker: Broker, client: str, count: int, queue:
     return rate
 
 
-def run_clients(
-    load: LoadGenerator, broker: Broker, rounds: int, quick: bool, progress: Callable[[str], None]
-) -> Row:
+def run_clients(load: LoadGenerator, broker: Broker, rounds: int, quick: bool, progress: Callable[[str], None]) -> Row:
     row = new_row()
-    if find_spec("leveret.client") is None:
-        row.note = "skipped: this Leveret has no leveret.client"
+    if client_missing():
+        row.note = "skipped: this Leveret has no leveret.client.connect"
         return row
     count = COUNT_QUICK if quick else COUNT
     turns = [("pika", row.other), ("leveret", row.leveret)]

@@ -24,7 +24,9 @@ class LoadGenerator:
         self.program = directory / "amqp_load"
         compiler = shutil.which("gcc")
         if compiler is None:
-            raise CannotRun("gcc, which builds the load generator, is missing. Install it: apt-get install gcc libc6-dev")
+            raise CannotRun(
+                "gcc, which builds the load generator, is missing. Install it: apt-get install gcc libc6-dev"
+            )
         built = subprocess.run(
             [compiler, "-O2", "-o", str(self.program), str(SOURCE), "-lpthread"], capture_output=True, text=True
         )

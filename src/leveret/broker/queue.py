@@ -12,7 +12,7 @@ from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
 from leveret.broker.exchange import Destination
 from leveret.broker.message import Message
-from leveret.store.batch import IDLE
+from leveret.store.batch import GATHERED, IDLE
 from leveret.wire.scan import Scan
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Queue(Destination):
         owner: Peer | None,
         arguments: dict[str, object],
     ) -> None:
-        super().__init__(name)
+        super().__init__("queue", name)
         # As declared. `owner` is the connection of an exclusive queue; only a durable queue without one is kept.
         self.vhost: Final = vhost
         self.id: Final = queue_id
@@ -251,6 +251,12 @@ class Queue(Destination):
         for message in backlog.clear():
             self._drop(message)
         return count
+
+    def forget(self) -> None:
+        """The queue is deleted, its stored messages with it; publishers that wait for others are told now."""
+        for message in self.backlog.clear():
+            if message.state == GATHERED:
+                self.store.remove(message)
 
     def memory_messages(self) -> int:
         """How many ready messages are in memory, for management."""

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 class Route:
-    """The queues an address leads to. `varies`: a headers exchange decides, so it holds for one message only."""
+    """The queues an address leads to, whatever the message."""
 
-    def __init__(self, queues: list[Queue], varies: bool) -> None:
+    def __init__(self, queues: list[Queue]) -> None:
         self.queues: Final = queues
-        self.varies: Final = varies
 
 
 class Router:
@@ -76,16 +75,11 @@ class Router:
         if exchange.internal:
             text = f"cannot publish to internal exchange '{exchange.name}' in vhost '{vhost.name}'"
             raise ChannelError(403, f"ACCESS_REFUSED - {text}")
-        if exchange.name == "":
-            queue = vhost.queues.get(address.routing_key)
-            queues = [] if queue is None else [queue]
-            varies = False
-        else:
-            headers = Headers(header, scan)
-            queues = [cast(Queue, found) for found in route(exchange, address.routing_key, headers, vhost.exchanges)]
-            varies = headers.used
-        if not varies:
-            address.route = Route(queues, False)
+        headers = Headers(header, scan)
+        found = route(exchange, address.routing_key, headers, vhost.queues, vhost.exchanges)
+        queues = [cast(Queue, queue) for queue in found]
+        if not headers.used:
+            address.route = Route(queues)
             address.route_epoch = vhost.epoch
         return queues
 

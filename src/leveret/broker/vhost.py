@@ -1,7 +1,7 @@
 """A virtual host: its exchanges, queues and bindings, and the verbs that change them.
 
 Names are resolved and rights of use checked here; wrong use raises ChannelError or ConnectionError with RabbitMQ's code
-and text. What is durable is told to the store. Messages do not pass through here: broker/router and broker/queue do that.
+and text. What is durable is told to the store. Messages do not pass through here: broker/router and broker/queue do.
 Called by server/session.
 """
 
@@ -17,7 +17,7 @@ from leveret.broker.definitions import (
     exchange_definition,
     queue_definition,
 )
-from leveret.broker.exchange import EXCHANGE_TYPES, Binding, Destination, Exchange
+from leveret.broker.exchange import EXCHANGE_TYPES, Binding, Destination, Exchange, make_exchange
 from leveret.broker.queue import Queue
 from leveret.broker.timers import Timers
 from leveret.errors import ChannelError, ConnectionError
@@ -59,7 +59,7 @@ class VirtualHost:
         self.queue_gone: Callable[[Queue], None] = lambda queue: None
         self._delivered: dict[int, Queue] = {}
         for predeclared, kind in PREDECLARED.items():
-            self.exchanges[predeclared] = self._make_exchange(predeclared, kind, True, False, False, {})
+            self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, False, {})
 
     def delivered(self, queue: Queue) -> None:
         """The queue's watermark moved; it is told to the store once per loop turn."""
@@ -125,23 +125,11 @@ class VirtualHost:
             return existing
         self._not_reserved("exchange", name)
         x_arguments.check_exchange_arguments(name, self.name, arguments)
-        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        exchange = make_exchange(name, kind, durable, auto_delete, internal, arguments)
         self.exchanges[name] = exchange
         self.epoch += 1
         if durable:
             self.store.save_exchange(self.name, name, exchange_definition(exchange))
-        return exchange
-
-    def _make_exchange(
-        self,
-        name: str,
-        kind: str,
-        durable: bool,
-        auto_delete: bool,
-        internal: bool,
-        arguments: dict[str, object],
-    ) -> Exchange:
-        exchange: Exchange = EXCHANGE_TYPES[kind](name, kind, durable, auto_delete, internal, arguments)
         return exchange
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
@@ -175,7 +163,7 @@ class VirtualHost:
         self._not_default(source_name)
         source = self.exchange(source_name)
         binding = Binding(source, destination, key, arguments)
-        source.check_binding(binding, self.name)
+        source.check_binding(binding)
         if source.bind(binding):
             destination.incoming[binding.identity_from_source] = binding
             self.epoch += 1
@@ -267,7 +255,7 @@ class VirtualHost:
     def restore_exchange(
         self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: dict[str, object]
     ) -> None:
-        self.exchanges[name] = self._make_exchange(name, kind, True, auto_delete, internal, arguments)
+        self.exchanges[name] = make_exchange(name, kind, True, auto_delete, internal, arguments)
 
     def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         binding = Binding(self.exchanges[source], destination, key, arguments)
@@ -293,7 +281,7 @@ class VirtualHost:
         queue.consumers.clear()
         if queue.owner is not None:
             queue.owner.exclusive_queues.pop(queue.name, None)
-        queue.purge()
+        queue.forget()
         if queue.kept or queue.backlog.ever_paged:
             self.store.delete_queue(queue.id, lambda: self.queue_gone(queue))
         else:

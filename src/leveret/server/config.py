@@ -28,4 +28,7 @@ class Config:
     socket: Path | None = None
     directory: Path | None = None
     """Where the store keeps its database; None: in memory."""
+    management_port: int | None = None
+    """None: no HTTP API."""
+    log_level: str = "info"
     limits: Limits = field(default_factory=Limits)

@@ -87,7 +87,7 @@ class Handshake:
         session.capabilities = dict(capabilities) if isinstance(capabilities, dict) else {}
         name = session.client_properties.get("connection_name")
         if isinstance(name, str):
-            session.user_name = name
+            session.given_name = name
         mechanism = method.mechanism
         user, password = credentials(mechanism, method.response)
         if not self._users.check(user, password, session.loopback):

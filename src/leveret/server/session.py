@@ -72,6 +72,7 @@ class Session(Peer):
         self.client_properties: dict[str, object] = {}
         self.capabilities: dict[str, object] = {}
         self.mechanism: str = ""
+        self.given_name: str = ""
         self.loopback: bool = False
         self.heartbeat_s: int = 0
         self.peer_host: str = ""

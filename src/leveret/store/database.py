@@ -22,7 +22,7 @@ _DATA: Final = f"substr(?1, ({{0}} >> {LENGTH_BITS}) + 1, {{0}} & {_MASK})"
 INSERT_PLAIN: Final = f"insert into message select key, 0, 0, 0, {_DATA.format('value')} from json_each(?2)"
 INSERT_FULL: Final = (
     "insert into message select key, json_extract(value, '$[1]'), json_extract(value, '$[2]'), "
-    f"json_extract(value, '$[3]'), {_DATA.format("json_extract(value, '$[0]')")} from json_each(?2)"
+    "json_extract(value, '$[3]'), " + _DATA.format("json_extract(value, '$[0]')") + " from json_each(?2)"
 )
 TOUCH: Final = (
     "update message set deliveries = touched.value from json_each(?) as touched "

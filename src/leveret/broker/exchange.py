@@ -1,0 +1,214 @@
+"""Exchanges: one tiny class per type, each answering which destinations a routing key leads to.
+
+Bindings lead to queues or to other exchanges. Declared by broker/vhost, asked by broker/router. Compiled; headers tables
+are only decoded if a headers exchange is on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker.headers import HeaderMatch, check_match
+from leveret.broker.topic import TopicTrie
+
+if TYPE_CHECKING:
+    from leveret.broker.router import Headers
+
+Identity = tuple[str, str, str, str]
+"""Kind and name of the destination, key, arguments."""
+
+
+class Destination:
+    """What a binding leads to: a queue or an exchange. `incoming`: the bindings that lead here."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind: Final = kind
+        self.name: Final = name
+        self.incoming: Final[dict[tuple[str, str, str], Binding]] = {}
+
+
+class Binding:
+    """From an exchange to a destination; key and arguments are part of its identity."""
+
+    def __init__(self, source: Exchange, destination: Destination, key: str, arguments: dict[str, object]) -> None:
+        self.source: Final = source
+        self.destination: Final = destination
+        self.key: Final = key
+        self.arguments: Final = arguments
+        written = repr(sorted(arguments.items(), key=_first)) if arguments else ""
+        self.identity: Final = (destination.kind, destination.name, key, written)
+        self.identity_from_source: Final = (source.name, key, written)
+
+
+def _first(item: tuple[str, object]) -> str:
+    return item[0]
+
+
+class Exchange(Destination):
+    """An exchange as declared, with its bindings. Subclasses keep an index of them and answer `matches`."""
+
+    def __init__(
+        self, name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
+    ) -> None:
+        super().__init__("exchange", name)
+        self.type: Final = type
+        self.durable: Final = durable
+        self.auto_delete: Final = auto_delete
+        self.internal: Final = internal
+        self.arguments: Final = arguments
+        alternate = arguments.get("alternate-exchange")
+        self.alternate: Final = alternate if isinstance(alternate, str) else ""
+        self.bindings: Final[dict[Identity, Binding]] = {}
+
+    def bind(self, binding: Binding) -> bool:
+        """False if there is one like it already."""
+        if binding.identity in self.bindings:
+            return False
+        self.bindings[binding.identity] = binding
+        self.insert(binding)
+        return True
+
+    def unbind(self, identity: Identity) -> Binding | None:
+        """The binding that was removed, if there was one."""
+        binding = self.bindings.pop(identity, None)
+        if binding is not None:
+            self.erase(binding)
+        return binding
+
+    def check_binding(self, binding: Binding) -> None:
+        """ChannelError if this type of exchange cannot use the binding's arguments."""
+
+    def insert(self, binding: Binding) -> None:
+        raise NotImplementedError
+
+    def erase(self, binding: Binding) -> None:
+        raise NotImplementedError
+
+    def matches(self, key: str, headers: Headers) -> list[Destination]:
+        """Where a message goes from here; a destination may be named more than once."""
+        raise NotImplementedError
+
+
+class DirectExchange(Exchange):
+    """The routing key is the binding key."""
+
+    def __init__(
+        self, name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
+    ) -> None:
+        super().__init__(name, type, durable, auto_delete, internal, arguments)
+        self._by_key: Final[dict[str, dict[Identity, Destination]]] = {}
+
+    def insert(self, binding: Binding) -> None:
+        self._by_key.setdefault(binding.key, {})[binding.identity] = binding.destination
+
+    def erase(self, binding: Binding) -> None:
+        found = self._by_key[binding.key]
+        del found[binding.identity]
+        if not found:
+            del self._by_key[binding.key]
+
+    def matches(self, key: str, headers: Headers) -> list[Destination]:
+        found = self._by_key.get(key)
+        return [] if found is None else list(found.values())
+
+
+class FanoutExchange(Exchange):
+    """Everything goes everywhere."""
+
+    def insert(self, binding: Binding) -> None:
+        pass
+
+    def erase(self, binding: Binding) -> None:
+        pass
+
+    def matches(self, key: str, headers: Headers) -> list[Destination]:
+        return [binding.destination for binding in self.bindings.values()]
+
+
+class TopicExchange(Exchange):
+    """Binding keys are patterns of words: `*` is one word, `#` any number of them."""
+
+    def __init__(
+        self, name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
+    ) -> None:
+        super().__init__(name, type, durable, auto_delete, internal, arguments)
+        self._trie: Final = TopicTrie()
+
+    def insert(self, binding: Binding) -> None:
+        self._trie.insert(binding.key, binding.identity, binding.destination)
+
+    def erase(self, binding: Binding) -> None:
+        self._trie.erase(binding.key, binding.identity)
+
+    def matches(self, key: str, headers: Headers) -> list[Destination]:
+        return [found for found in self._trie.matches(key) if isinstance(found, Destination)]
+
+
+class HeadersExchange(Exchange):
+    """The message's headers decide, not its key."""
+
+    def __init__(
+        self, name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
+    ) -> None:
+        super().__init__(name, type, durable, auto_delete, internal, arguments)
+        self._rules: Final[dict[Identity, HeaderMatch]] = {}
+
+    def check_binding(self, binding: Binding) -> None:
+        check_match(binding.arguments)
+
+    def insert(self, binding: Binding) -> None:
+        self._rules[binding.identity] = HeaderMatch(binding.arguments)
+
+    def erase(self, binding: Binding) -> None:
+        del self._rules[binding.identity]
+
+    def matches(self, key: str, headers: Headers) -> list[Destination]:
+        table = headers.table()
+        return [self.bindings[identity].destination for identity, rule in self._rules.items() if rule.matches(table)]
+
+
+def make_exchange(
+    name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
+) -> Exchange:
+    """An exchange of one of EXCHANGE_TYPES."""
+    if type == "direct":
+        return DirectExchange(name, type, durable, auto_delete, internal, arguments)
+    if type == "fanout":
+        return FanoutExchange(name, type, durable, auto_delete, internal, arguments)
+    if type == "topic":
+        return TopicExchange(name, type, durable, auto_delete, internal, arguments)
+    return HeadersExchange(name, type, durable, auto_delete, internal, arguments)
+
+
+EXCHANGE_TYPES: Final = ("direct", "fanout", "topic", "headers")
+
+
+def route(
+    exchange: Exchange, key: str, headers: Headers, queues: Mapping[str, Destination], exchanges: dict[str, Exchange]
+) -> list[Destination]:
+    """The queues a message goes to, each once. The default exchange finds them by name in `queues`.
+
+    Exchanges are visited once, so cycles end. An exchange at which nothing matched passes on to its alternate.
+    """
+    found: dict[str, Destination] = {}
+    seen = {exchange.name}
+    waiting = [exchange]
+    while waiting:
+        current = waiting.pop()
+        if current.name == "":
+            queue = queues.get(key)
+            matched = [] if queue is None else [queue]
+        else:
+            matched = current.matches(key, headers)
+        if not matched and current.alternate:
+            alternate = exchanges.get(current.alternate)
+            if alternate is not None:
+                matched = [alternate]
+        for destination in matched:
+            if not isinstance(destination, Exchange):
+                found[destination.name] = destination
+            elif destination.name not in seen:
+                seen.add(destination.name)
+                waiting.append(destination)
+    return list(found.values())

@@ -1,0 +1,62 @@
+"""Matching of a message's headers against a binding's arguments, for headers exchanges.
+
+x-match: `all` (default) or `any`; keys that begin with x- do not count unless it is `all-with-x` or `any-with-x`. A void
+argument asks for the key alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leveret.broker.arguments import term, type_name
+
+from leveret.errors import ChannelError
+
+MATCHES: Final = ("all", "any", "all-with-x", "any-with-x")
+
+
+def check_match(arguments: dict[str, object]) -> None:
+    """406 if x-match is there and is none of the four."""
+    value = arguments.get("x-match", "all")
+    if not isinstance(value, str):
+        text = f"Invalid x-match field type {type_name(value)} (value {value}); expected longstr"
+        raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
+    if value not in MATCHES:
+        expected = "all, any, all-with-x, or any-with-x"
+        raise ChannelError(406, f'PRECONDITION_FAILED - Invalid x-match field value <<"{value}">>; expected {expected}')
+
+
+class HeaderMatch:
+    def __init__(self, arguments: dict[str, object]) -> None:
+        match = arguments.get("x-match", "all")
+        self._any: Final = match == "any" or match == "any-with-x"
+        with_x = match == "all-with-x" or match == "any-with-x"
+        self._wanted: Final = {
+            name: value
+            for name, value in arguments.items()
+            if name != "x-match" and (with_x or not name.startswith("x-"))
+        }
+
+    def matches(self, headers: dict[str, object]) -> bool:
+        """With nothing wanted, `all` matches everything and `any` nothing."""
+        for name, value in self._wanted.items():
+            if (name in headers and (value is None or same(value, headers[name]))) == self._any:
+                return self._any
+        return not self._any
+
+
+def same(wanted: object, given: object) -> bool:
+    """Equal in value and in kind: true is not 1, and 1 is not 1.0."""
+    if isinstance(wanted, int) and isinstance(given, int):
+        return wanted == given and isinstance(wanted, bool) == isinstance(given, bool)
+    return type(wanted) is type(given) and wanted == given
+
+
+def type_name(value: object) -> str:
+    """RabbitMQ's word for the AMQP type of a value."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "signedint" if -(2**31) <= value < 2**31 else "long"
+    names = {str: "longstr", bytes: "binary", float: "double", list: "array", dict: "table", type(None): "void"}
+    return names.get(type(value), type(value).__name__.lower())

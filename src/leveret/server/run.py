@@ -1,0 +1,65 @@
+"""Runs a server in the foreground: loop, logging, signals, the ready line. Called by the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+
+import uvloop
+
+from leveret import __version__
+from leveret.build import describe
+from leveret.server.config import Config
+from leveret.server.server import Server
+
+log = logging.getLogger("leveret.server")
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. StoreError and OSError if it cannot start."""
+    logging.basicConfig(
+        level=config.log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    # The objects of a broker are few and long-lived or many and short-lived without cycles: full passes only cost.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await server.start()
+    print(f"ready {_addresses(config, server)}: leveret {__version__}, {describe()}, {_kept(config)}", flush=True)
+    stopping = asyncio.create_task(stop.wait())
+    failed = asyncio.create_task(server.stopped.wait())
+    await asyncio.wait((stopping, failed), return_when=asyncio.FIRST_COMPLETED)
+    if server.failure is None:
+        log.info("stopping")
+        await server.stop()
+    for task in (stopping, failed):
+        task.cancel()
+    return 0 if server.failure is None else 1
+
+
+def _addresses(config: Config, server: Server) -> str:
+    addresses = []
+    if config.host is not None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        addresses.append(f"amqp://{host}:{server.port}")
+    if config.socket is not None:
+        addresses.append(f"unix:{config.socket}")
+    return " ".join(addresses)
+
+
+def _kept(config: Config) -> str:
+    return "nothing is kept" if config.directory is None else f"data in {config.directory}"
