@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.broker.arguments import term, type_name
+from leveret.broker.arguments import type_name
 
 from leveret.errors import ChannelError
 
@@ -50,13 +50,3 @@ def same(wanted: object, given: object) -> bool:
     if isinstance(wanted, int) and isinstance(given, int):
         return wanted == given and isinstance(wanted, bool) == isinstance(given, bool)
     return type(wanted) is type(given) and wanted == given
-
-
-def type_name(value: object) -> str:
-    """RabbitMQ's word for the AMQP type of a value."""
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "signedint" if -(2**31) <= value < 2**31 else "long"
-    names = {str: "longstr", bytes: "binary", float: "double", list: "array", dict: "table", type(None): "void"}
-    return names.get(type(value), type(value).__name__.lower())
