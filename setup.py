@@ -27,9 +27,11 @@ COMPILED = [
     "src/leveret/broker/topic.py",
     "src/leveret/broker/headers.py",
     "src/leveret/broker/exchange.py",
+    "src/leveret/broker/flow.py",
     "src/leveret/broker/queue.py",
     "src/leveret/broker/router.py",
     "src/leveret/server/session.py",
+    "src/leveret/server/protocol.py",
 ]
 
 

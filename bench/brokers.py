@@ -55,12 +55,12 @@ class RabbitMQ(brokers.RabbitMQ):
 
 
 def build_of(python: str) -> str:
-    """`compiled` or `pure Python`: which Leveret that Python imports."""
-    look = "import leveret, pathlib; print(any(pathlib.Path(leveret.__file__).parent.rglob('*.so')))"
+    """Which Leveret that Python imports, in Leveret's own words: `compiled (mypyc)` or `pure Python`."""
+    look = "from leveret.build import describe; print(describe())"
     found = subprocess.run([python, "-c", look], capture_output=True, text=True, cwd=ROOT)
     if found.returncode:
-        raise CannotRun(f"{python} cannot import leveret. Run `make bench`, which installs it.")
-    return "compiled" if found.stdout.strip() == "True" else "pure Python"
+        raise CannotRun(f"{python} cannot import leveret. Run `make bench`, which installs it.\n{found.stderr.strip()}")
+    return found.stdout.strip()
 
 
 def pure_python() -> str | None:

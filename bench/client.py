@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 
 import pika  # type: ignore[import-untyped]
-import uvloop
 
 PREFETCH = 1000
 
@@ -38,7 +37,7 @@ def consume_with_pika(port: int, queue: str, count: int) -> float:
 
 async def consume_with_leveret(port: int, queue: str, count: int) -> float:
     """The same with Leveret's asyncio client."""
-    from leveret.client import connect  # type: ignore[import-not-found, unused-ignore]
+    from leveret.client import connect
 
     connection = await connect(f"amqp://guest:guest@127.0.0.1:{port}/")
     channel = await connection.channel(prefetch=PREFETCH)
@@ -63,7 +62,9 @@ def main(client: str, port: str, queue: str, count: str) -> None:
     if client == "pika":
         took_s = consume_with_pika(int(port), queue, int(count))
     else:
-        took_s = uvloop.run(consume_with_leveret(int(port), queue, int(count)))
+        from leveret.client import run
+
+        took_s = run(consume_with_leveret(int(port), queue, int(count)))
     print(int(count) / took_s)
 
 

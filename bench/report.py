@@ -13,21 +13,21 @@ VERDICT = {True: "[green]met[/]", False: "[red]not met[/]", None: "[yellow]not j
 
 
 def figures(values: list[float]) -> str:
-    """The median, and the spread when there is one: `39,412 (37,800–40,125)`."""
+    """The median and, on a second line, the spread if there is one."""
     if not values:
         return "–"
     digits = 0 if median(values) >= 100 else 2
     text = f"{median(values):,.{digits}f}"
-    return text if len(values) == 1 else f"{text} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+    return text if len(values) == 1 else f"{text}\n{min(values):,.{digits}f}–{max(values):,.{digits}f}"
 
 
 def table(rows: list[Row]) -> Table:
-    shown = Table(title="Median (least–most) of the rounds", title_justify="left")
+    shown = Table(title="Median, and least–most, of the rounds", title_justify="left", show_lines=True)
     for heading in ("scenario", "unit", "against"):
         shown.add_column(heading)
     for heading in ("theirs", "Leveret", "ratio", "target"):
-        shown.add_column(heading, justify="right")
-    shown.add_column("verdict")
+        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("verdict", no_wrap=True)
     for row in rows:
         ratio = "–" if row.ratio is None else f"{row.ratio:.2f}×"
         cells = (row.title, row.unit, row.against, figures(row.other), figures(row.leveret), ratio)

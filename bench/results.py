@@ -21,7 +21,7 @@ class Target:
 
 @dataclass
 class Row:
-    """One line of the table. `note` says why there is nothing to judge: skipped, or failed."""
+    """One line of the table. `note` says why there is nothing to judge; `judged` is False with --quick."""
 
     name: str
     title: str
@@ -32,6 +32,7 @@ class Row:
     leveret: list[float] = field(default_factory=list)
     note: str = ""
     failed: bool = False
+    judged: bool = True
 
     @property
     def ratio(self) -> float | None:
@@ -42,8 +43,8 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """None if there is nothing to judge: not measured, or a round was void."""
-        if self.failed or not self.leveret:
+        """None if there is nothing to judge: not measured, too few messages, or a round was void."""
+        if self.failed or not self.judged or not self.leveret:
             return None
         if self.target.kind == "below":
             return median(self.leveret) < self.target.value

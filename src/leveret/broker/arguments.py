@@ -1,14 +1,14 @@
 """What clients may say in the arguments of queues, exchanges and consumers, and on declaring one again.
 
 Each argument is a row: name, check, default. A check returns what is wrong in RabbitMQ's words, or an empty text.
-Arguments without a row are accepted and mean nothing. What the arguments do is not here. Called by broker/vhost,
-broker/router and broker/basic.
+Arguments without a row are accepted and mean nothing. What the arguments do is not here. Called by broker/vhost
+and broker/basic.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 Arguments = Mapping[str, object]
 Check = Callable[[object, Arguments], str]
 
-EXPIRY_MS_MAX: Final = 315_360_000_000
-"""Ten years, RabbitMQ's limit of every time to live."""
-
+EXPIRY_MS_MAX: Final = 315_360_000_000  # ten years
 PRIORITY_MAX: Final = 255
 NOT_GIVEN: Final = object()
+TYPE_NAMES: Final[dict[type, str]] = {
+    str: "longstr",
+    bytes: "binary",
+    float: "double",
+    Decimal: "decimal",
+    datetime: "timestamp",
+    dict: "table",
+    list: "array",
+}
 
 
 class Argument(NamedTuple):
@@ -44,16 +51,7 @@ def type_name(value: object) -> str:
         return "bool"
     if isinstance(value, int):
         return "signedint" if -(2**31) <= value < 2**31 else "long"
-    names = {
-        str: "longstr",
-        bytes: "binary",
-        float: "double",
-        Decimal: "decimal",
-        datetime: "timestamp",
-        dict: "table",
-        list: "array",
-    }
-    return names.get(type(value), "void")
+    return TYPE_NAMES.get(type(value), "void")
 
 
 def term(value: object) -> str:
@@ -65,7 +63,8 @@ def term(value: object) -> str:
     if isinstance(value, datetime):
         return str(int(value.timestamp()))
     if isinstance(value, Decimal):
-        return f"{{{-int(value.as_tuple().exponent)},{int(value.scaleb(-int(value.as_tuple().exponent)))}}}"
+        scale = -int(value.as_tuple().exponent)
+        return f"{{{scale},{int(value.scaleb(scale))}}}"
     if isinstance(value, (str, bytes)):
         text = value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
         return f"<<{_quoted(text)}{'' if text.isascii() else '/utf8'}>>"
@@ -82,10 +81,6 @@ def _quoted(text: str) -> str:
 
 
 # ---- checks
-
-
-def _any(value: object, arguments: Arguments) -> str:
-    return ""
 
 
 def _integer(value: object, arguments: Arguments) -> str:
@@ -142,7 +137,7 @@ def _string(value: object, arguments: Arguments) -> str:
 
 
 def _dead_letter_key(value: object, arguments: Arguments) -> str:
-    if isinstance(value, str) and "x-dead-letter-exchange" not in arguments:
+    if isinstance(value, str) and DEAD_LETTER not in arguments:
         return "routing_key_but_no_dlx_defined"
     return _string(value, arguments)
 
@@ -152,6 +147,12 @@ def _one_of(fault: str, *known: str) -> Check:
         return _string(value, arguments) or ("" if value in known else fault)
 
     return check
+
+
+def _queue_mode(value: object, arguments: Arguments) -> str:
+    if not isinstance(value, str) or value in ("default", "lazy"):
+        return _string(value, arguments)
+    return _quoted(f"unsupported queue mode '{value}'")
 
 
 def _queue_type(value: object, arguments: Arguments) -> str:
@@ -166,7 +167,6 @@ QUEUE_ARGUMENTS: Final = (
     Argument("x-queue-type", _queue_type, "classic"),
     Argument("x-expires", _disuse),
     Argument("x-message-ttl", _expiry),
-    Argument("x-dead-letter-exchange", _string),
     Argument("x-dead-letter-routing-key", _dead_letter_key),
     Argument(
         "x-dead-letter-strategy", _one_of("invalid_dlx_strategy", "at-most-once", "at-least-once"), "at-most-once"
@@ -181,7 +181,7 @@ QUEUE_ARGUMENTS: Final = (
         _one_of("invalid_overflow", "drop-head", "reject-publish", "reject-publish-dlx"),
         "drop-head",
     ),
-    Argument("x-queue-mode", _one_of("invalid_queue_mode", "default", "lazy"), "default"),
+    Argument("x-queue-mode", _queue_mode, "default"),
     Argument("x-queue-version", _version, 2),
     Argument("x-single-active-consumer", _boolean, False),
     Argument("x-consumer-timeout", _not_negative),
@@ -196,58 +196,36 @@ QUEUE_ARGUMENTS: Final = (
 CONSUMER_ARGUMENTS: Final = (
     Argument("x-priority", _integer, 0),
     Argument("x-consumer-timeout", _not_negative),
-    Argument("x-cancel-on-ha-failover", _any, False),
 )
 
-EXCHANGE_ARGUMENTS: Final = (Argument("alternate-exchange", _string, ""),)
+ALTERNATE: Final = "alternate-exchange"
+DEAD_LETTER: Final = "x-dead-letter-exchange"
+"""These two name an exchange; RabbitMQ checks them apart from the rows, in other words."""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
 
 # What each queue type knows, in the order in which RabbitMQ compares it when a queue is declared again.
-_CLASSIC: Final = (
-    "x-expires",
-    "x-message-ttl",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
-    "x-queue-mode",
-    "x-queue-version",
-    "x-single-active-consumer",
-    "x-queue-type",
-    "x-queue-master-locator",
-    "x-queue-leader-locator",
-    "x-consumer-timeout",
+_CLASSIC: Final = _names(
+    "x-expires x-message-ttl x-dead-letter-exchange x-dead-letter-routing-key x-max-length "
+    "x-max-length-bytes x-max-priority x-overflow x-queue-mode x-queue-version "
+    "x-single-active-consumer x-queue-type x-queue-master-locator x-queue-leader-locator "
+    "x-consumer-timeout"
 )
-_QUORUM: Final = (
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-dead-letter-strategy",
-    "x-expires",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-in-memory-length",
-    "x-max-in-memory-bytes",
-    "x-overflow",
-    "x-single-active-consumer",
-    "x-queue-type",
-    "x-quorum-initial-group-size",
-    "x-delivery-limit",
-    "x-message-ttl",
-    "x-queue-leader-locator",
-    "x-consumer-timeout",
+_QUORUM: Final = _names(
+    "x-dead-letter-exchange x-dead-letter-routing-key x-dead-letter-strategy x-expires x-max-length "
+    "x-max-length-bytes x-max-in-memory-length x-max-in-memory-bytes x-overflow "
+    "x-single-active-consumer x-queue-type x-quorum-initial-group-size x-delivery-limit x-message-ttl "
+    "x-queue-leader-locator x-consumer-timeout"
 )
-QUEUE_TYPES: Final[dict[str, tuple[str, ...]]] = {"classic": _CLASSIC, "quorum": _QUORUM}
-NO_QUEUE_TYPE: Final = ("", "undefined")
-"""Texts that RabbitMQ takes for an absent x-queue-type."""
-
-_STREAM_ONLY: Final = {
-    "x-max-age",
-    "x-stream-max-segment-size-bytes",
-    "x-stream-filter-size-bytes",
-    "x-initial-cluster-size",
-}
-_STREAM_CONSUMER_ONLY: Final = {"x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"}
+QUEUE_TYPES: Final = {"classic": _CLASSIC, "quorum": _QUORUM}
+NO_QUEUE_TYPE: Final = ("", "undefined")  # what RabbitMQ takes for an absent x-queue-type
+_STREAM_ONLY: Final = _names(
+    "x-max-age x-stream-max-segment-size-bytes x-stream-filter-size-bytes x-initial-cluster-size"
+)
+_STREAM_CONSUMER_ONLY: Final = _names("x-stream-offset x-stream-filter x-stream-match-unfiltered")
 _DEFAULTS: Final = {row.name: row.default for row in QUEUE_ARGUMENTS}
 
 
@@ -265,185 +243,128 @@ def queue_argument(arguments: Arguments, name: str) -> object:
 # ---- on declaring and consuming
 
 
-def _refuse(text: str, class_id: int, method_id: int) -> NoReturn:
-    raise ChannelError(406, f"PRECONDITION_FAILED - {text}", class_id, method_id)
+def _refuse(text: str) -> NoReturn:
+    raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
 
 
-def _check_rows(
-    rows: tuple[Argument, ...], known: tuple[str, ...], resource: str, arguments: Arguments, ids: tuple[int, int]
-) -> None:
+def _check_rows(rows: tuple[Argument, ...], known: Collection[str], resource: str, arguments: Arguments) -> None:
     for row in rows:
         if row.name in arguments and row.name in known:
             fault = row.check(arguments[row.name], arguments)
             if fault:
-                _refuse(f"invalid arg '{row.name}' for {resource}: {fault}", *ids)
+                _refuse(f"invalid arg '{row.name}' for {resource}: {fault}")
 
 
-def _check_foreign(foreign: set[str], kind: str, resource: str, arguments: Arguments, ids: tuple[int, int]) -> None:
+def _check_foreign(foreign: Collection[str], kind: str, resource: str, arguments: Arguments) -> None:
     """Arguments that only another queue type knows are refused, unlike those that none knows."""
     for name in arguments:
         if name in foreign:
-            _refuse(f"invalid arg '{name}' for {resource} of queue type rabbit_{kind}_queue", *ids)
+            _refuse(f"invalid arg '{name}' for {resource} of queue type rabbit_{kind}_queue")
 
 
 def check_queue_arguments(
-    name: str,
-    vhost: str,
-    durable: bool,
-    exclusive: bool,
-    arguments: Arguments,
-    *,
-    auto_delete: bool = False,
-    class_id: int = 0,
-    method_id: int = 0,
+    name: str, vhost: str, durable: bool, exclusive: bool, arguments: Arguments, *, auto_delete: bool = False
 ) -> None:
     """406 unless a queue can be declared so."""
-    ids = (class_id, method_id)
     resource = f"queue '{name}' in vhost '{vhost}'"
-    _check_name(arguments, "x-dead-letter-exchange", resource, ids)
-    _check_rows(QUEUE_ARGUMENTS, ("x-queue-type",), resource, arguments, ids)
+    _check_name(arguments, DEAD_LETTER, resource)
+    _check_rows(QUEUE_ARGUMENTS, ("x-queue-type",), resource, arguments)
     kind = queue_type(arguments)
     known = QUEUE_TYPES[kind]
-    _check_rows(QUEUE_ARGUMENTS, known, resource, arguments, ids)
-    everything = _STREAM_ONLY.union(_CLASSIC, _QUORUM)
-    _check_foreign(everything.difference(known), kind, resource, arguments, ids)
+    _check_rows(QUEUE_ARGUMENTS, known, resource, arguments)
+    foreign = [argument for argument in (*_CLASSIC, *_QUORUM, *_STREAM_ONLY) if argument not in known]
+    _check_foreign(foreign, kind, resource, arguments)
     if kind == "quorum":
-        _check_quorum_properties(resource, durable, exclusive, auto_delete, ids)
+        _check_quorum_properties(resource, durable, exclusive, auto_delete)
 
 
-def _check_quorum_properties(
-    resource: str, durable: bool, exclusive: bool, auto_delete: bool, ids: tuple[int, int]
-) -> None:
+def _check_quorum_properties(resource: str, durable: bool, exclusive: bool, auto_delete: bool) -> None:
     faults = (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable))
     for fault, found in faults:
         if found:
-            _refuse(f"invalid property '{fault}' for {resource}", *ids)
+            _refuse(f"invalid property '{fault}' for {resource}")
 
 
-def check_server_named(arguments: Arguments, class_id: int = 0, method_id: int = 0) -> None:
+def check_server_named(arguments: Arguments) -> None:
     """406 unless the broker may choose the name of a queue declared with these arguments."""
     if queue_type(arguments) == "quorum":
-        _refuse("Cannot declare a server-named queue for type rabbit_quorum_queue", class_id, method_id)
+        _refuse("Cannot declare a server-named queue for type rabbit_quorum_queue")
 
 
-def check_consumer_arguments(
-    queue: str,
-    vhost: str,
-    arguments: Arguments,
-    *,
-    kind: str = "classic",
-    class_id: int = 0,
-    method_id: int = 0,
-) -> None:
+def check_consumer_arguments(queue: str, vhost: str, arguments: Arguments, *, kind: str = "classic") -> None:
     """406 unless a queue of this type can be consumed so."""
-    ids = (class_id, method_id)
     resource = f"queue '{queue}' in vhost '{vhost}'"
     known = tuple(row.name for row in CONSUMER_ARGUMENTS)
-    _check_rows(CONSUMER_ARGUMENTS, known, resource, arguments, ids)
-    _check_foreign(_STREAM_CONSUMER_ONLY, kind, resource, arguments, ids)
+    _check_rows(CONSUMER_ARGUMENTS, known, resource, arguments)
+    _check_foreign(_STREAM_CONSUMER_ONLY, kind, resource, arguments)
 
 
-def check_exchange_arguments(
-    name: str, vhost: str, arguments: Arguments, class_id: int = 0, method_id: int = 0
-) -> None:
+def check_exchange_arguments(name: str, vhost: str, arguments: Arguments) -> None:
     """406 unless an exchange can be declared so."""
-    resource = f"exchange '{name}' in vhost '{vhost}'"
-    for row in EXCHANGE_ARGUMENTS:
-        _check_name(arguments, row.name, resource, (class_id, method_id))
+    _check_name(arguments, ALTERNATE, f"exchange '{name}' in vhost '{vhost}'")
 
 
-def _check_name(arguments: Arguments, key: str, resource: str, ids: tuple[int, int]) -> None:
+def _check_name(arguments: Arguments, key: str, resource: str) -> None:
     """An exchange named in an argument; it need not exist."""
     if key in arguments and not isinstance(arguments[key], str):
-        _refuse(f"invalid type '{type_name(arguments[key])}' for arg '{key}' in {resource}", *ids)
+        _refuse(f"invalid type '{type_name(arguments[key])}' for arg '{key}' in {resource}")
 
 
 # ---- on declaring again
 
 
 def check_queue_equivalent(
-    queue: Queue,
-    vhost: str,
-    durable: bool,
-    exclusive: bool,
-    auto_delete: bool,
-    arguments: Arguments,
-    class_id: int = 0,
-    method_id: int = 0,
+    queue: Queue, vhost: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Arguments
 ) -> None:
     """405 or 406 unless the queue is as it would be declared now. The caller knows that it belongs to this connection."""
-    ids = (class_id, method_id)
     resource = f"queue '{queue.name}' in vhost '{vhost}'"
     if exclusive != (queue.owner is not None):
         text = (
             f"RESOURCE_LOCKED - cannot obtain exclusive access to locked {resource}. It could be originally declared "
             "on another connection or the exclusive property value does not match that of the original declaration."
         )
-        raise ChannelError(405, text, class_id, method_id)
+        raise ChannelError(405, text)
     # An exclusive queue is never durable, whatever was asked for.
-    _same_field("durable", queue.durable and not exclusive, durable and not exclusive, resource, ids)
-    _same_field("auto_delete", queue.auto_delete, auto_delete, resource, ids)
+    _same_field("durable", queue.durable and not exclusive, durable and not exclusive, resource)
+    _same_field("auto_delete", queue.auto_delete, auto_delete, resource)
     for name in QUEUE_TYPES[queue_type(queue.arguments)]:
-        _same_argument(name, queue.arguments, arguments, resource, ids)
+        _same_argument(name, queue.arguments, arguments, resource)
 
 
 def check_exchange_equivalent(
-    exchange: Exchange,
-    vhost: str,
-    kind: str,
-    durable: bool,
-    auto_delete: bool,
-    internal: bool,
-    arguments: Arguments,
-    class_id: int = 0,
-    method_id: int = 0,
+    exchange: Exchange, vhost: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Arguments
 ) -> None:
     """406 unless the exchange is as it would be declared now."""
-    ids = (class_id, method_id)
     resource = f"exchange '{exchange.name}' in vhost '{vhost}'"
-    _same_field("type", exchange.type, kind, resource, ids)
-    _same_field("durable", exchange.durable, durable, resource, ids)
-    _same_field("auto_delete", exchange.auto_delete, auto_delete, resource, ids)
-    _same_field("internal", exchange.internal, internal, resource, ids)
-    for row in EXCHANGE_ARGUMENTS:
-        _same_argument(row.name, exchange.arguments, arguments, resource, ids)
+    _same_field("type", exchange.type, kind, resource)
+    _same_field("durable", exchange.durable, durable, resource)
+    _same_field("auto_delete", exchange.auto_delete, auto_delete, resource)
+    _same_field("internal", exchange.internal, internal, resource)
+    _same_argument(ALTERNATE, exchange.arguments, arguments, resource)
 
 
-def _same_field(name: str, current: object, received: object, resource: str, ids: tuple[int, int]) -> None:
+def _same_field(name: str, current: object, received: object, resource: str) -> None:
     if current != received:
-        _inequivalent(name, _plain(received), _plain(current), resource, ids)
+        _inequivalent(name, _plain(received), _plain(current), resource)
 
 
-def _same_argument(
-    name: str, current_arguments: Arguments, received_arguments: Arguments, resource: str, ids: tuple[int, int]
-) -> None:
+def _same_argument(name: str, current_arguments: Arguments, received_arguments: Arguments, resource: str) -> None:
     current = _given(name, current_arguments)
     received = _given(name, received_arguments)
     if current is received:
         return
     if current is NOT_GIVEN or received is NOT_GIVEN:
-        _inequivalent(name, _described(received), _described(current), resource, ids)
-    alike = _class(current) == _class(received) and current == received
-    # RabbitMQ looks at the values alone if the types differ, so a text equals the same bytes.
-    if not alike and term(current) != term(received):
-        _inequivalent(name, _plain(received), _plain(current), resource, ids)
+        _inequivalent(name, _described(received), _described(current), resource)
+    # RabbitMQ compares the values alone: bytes equal the same text.
+    if term(current) != term(received):
+        _inequivalent(name, _plain(received), _plain(current), resource)
 
 
 def _given(name: str, arguments: Arguments) -> object:
     """RabbitMQ 4 writes the default queue type into every declaration."""
-    if name == "x-queue-type":
-        return queue_type(arguments) if _is_text_or_absent(arguments.get(name)) else arguments[name]
+    if name == "x-queue-type" and isinstance(arguments.get(name, ""), str):
+        return queue_type(arguments)
     return arguments.get(name, NOT_GIVEN)
-
-
-def _is_text_or_absent(value: object) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _class(value: object) -> str:
-    """RabbitMQ's classes of types within which values are compared."""
-    name = type_name(value)
-    return "int" if name in ("signedint", "long") else name
 
 
 def _plain(value: object) -> str:
@@ -456,14 +377,14 @@ def _described(value: object) -> str:
     return f"the value {_plain(value)} of type '{type_name(value)}'"
 
 
-def _inequivalent(name: str, received: str, current: str, resource: str, ids: tuple[int, int]) -> NoReturn:
-    _refuse(f"inequivalent arg '{name}' for {resource}: received {received} but current is {current}", *ids)
+def _inequivalent(name: str, received: str, current: str, resource: str) -> NoReturn:
+    _refuse(f"inequivalent arg '{name}' for {resource}: received {received} but current is {current}")
 
 
 # ---- on publishing
 
 
-def parse_expiration(text: str, class_id: int = 0, method_id: int = 0) -> int:
+def parse_expiration(text: str) -> int:
     """A message's own time to live in ms; 406 unless it is a whole number of at most ten years."""
     match = re.match("[+-]?[0-9]+", text)
     if match is None:
@@ -473,5 +394,5 @@ def parse_expiration(text: str, class_id: int = 0, method_id: int = 0) -> int:
     else:
         fault = _expiry(int(match[0]), {})
     if match is None or fault:
-        _refuse(f"invalid expiration '{text}': {fault}", class_id, method_id)
+        _refuse(f"invalid expiration '{text}': {fault}")
     return int(match[0])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from leveret.store.database import Row
     from leveret.store.store import Store
 
-WINDOW_MESSAGES: Final = 16_384
+WINDOW_MESSAGES: Final = 32_768
 WINDOW_BYTES: Final = 16 * 1024 * 1024
 
 

@@ -51,6 +51,14 @@ class Peer:
         """The channel's confirms have something to tell; they are taken once per loop turn."""
         raise NotImplementedError
 
+    def hold(self) -> None:
+        """Do not read from the client until `release`; counted, so that several may ask."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """One reason less not to read."""
+        raise NotImplementedError
+
     def drained(self) -> None:
         """The socket takes data again: the consumers that waited get their turn."""
         self.congested = False

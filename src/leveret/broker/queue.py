@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
 from leveret.broker.exchange import Destination
+from leveret.broker.flow import FULL_MESSAGES, Flow
 from leveret.broker.message import Message
 from leveret.store.batch import GATHERED, IDLE
 from leveret.wire.scan import Scan
@@ -48,6 +49,7 @@ class Queue(Destination):
         self.backlog: Final = Backlog(self, vhost.store)
         self.consumers: list[Consumer] = []
         self.ring: Final = Ring()
+        self.flow: Final = Flow(self)
         self.exclusive_consumer: bool = False
         self.next_position: int = 0
         self.unacked: int = 0
@@ -74,8 +76,9 @@ class Queue(Destination):
         expiration_ms: int,
         confirms: Confirms | None,
         sequence: int,
+        peer: Peer,
     ) -> None:
-        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe."""
+        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe. `peer` sent it."""
         message = Message(self, self.next_position, address, header, body, scan)
         self.next_position += 1
         self.published += 1
@@ -98,6 +101,8 @@ class Queue(Destination):
                 self.expire()
                 return
         backlog.push(message)
+        if confirms is None and backlog.count >= FULL_MESSAGES:
+            self.flow.full(peer)
 
     def _limit(self, message: Message, expiration_ms: int) -> None:
         """The lower of the queue's and the message's time to live holds."""
@@ -124,6 +129,8 @@ class Queue(Destination):
             self._deliver(backlog.pop(), consumer)
             if self.expires_any:
                 self.expire()
+            if self.flow.held:
+                self.flow.taken()
 
     def _deliver(self, message: Message, consumer: Consumer) -> None:
         self.delivered += 1
@@ -246,6 +253,7 @@ class Queue(Destination):
         """Drop every ready message; unacknowledged ones stay. Returns how many there were."""
         backlog = self.backlog
         count = self.ready
+        self.flow.release()
         if backlog.paged:
             self.store.purge(self.id, backlog.paged_from, self.next_position, backlog.paged, backlog.paged_bytes)
         for message in backlog.clear():
@@ -254,6 +262,7 @@ class Queue(Destination):
 
     def forget(self) -> None:
         """The queue is deleted, its stored messages with it; publishers that wait for others are told now."""
+        self.flow.release()
         for message in self.backlog.clear():
             if message.state == GATHERED:
                 self.store.remove(message)

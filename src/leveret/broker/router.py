@@ -55,7 +55,7 @@ class Router:
             return
         encoded = address.encoded
         for queue in queues:
-            queue.publish(encoded, header, body, scan, expiration_ms, confirms, sequence)
+            queue.publish(encoded, header, body, scan, expiration_ms, confirms, sequence, channel.peer)
 
     def _check(self, channel: Channel, address: Address, header: bytes) -> Scan:
         if address.immediate:

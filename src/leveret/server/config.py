@@ -14,7 +14,7 @@ class Limits:
     handshake_s: float = 10.0
     close_s: float = 5.0
     """How long a connection that was told to close may take to say close-ok."""
-    pending_bytes_max: int = 64 * 1024 * 1024
+    pending_bytes_max: int = 8 * 1024 * 1024
     """Messages waiting for the disk: beyond this, publishers are not read from until half of it is written."""
     reply_bytes_max: int = 8 * 1024 * 1024
     """A client that asks but does not read the answers is not read from beyond this."""

@@ -1,13 +1,14 @@
-"""A socket and its session: asyncio calls in, bytes out, flow control both ways, heartbeats and deadlines.
+"""A socket and its session: asyncio's calls in, bytes out, flow control both ways, heartbeats and deadlines.
 
-Thin on purpose: what bytes mean is the session's business. Made by server/server for each accepted connection.
+Thin on purpose: what bytes mean is the session's business. Made by server/server for each accepted connection. Compiled,
+so it is an asyncio protocol by its methods only (a compiled class cannot derive from an interpreted one).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from leveret.server.session import Session
 
@@ -16,37 +17,41 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret.connection")
 
-WRITE_BUFFER_BYTES = 1024 * 1024
+WRITE_BUFFER_BYTES: Final = 1024 * 1024
 
 
-class Protocol(asyncio.Protocol):
+class Protocol:
     def __init__(self, server: Server) -> None:
-        self._server = server
-        self._loop = server.loop
-        self.session = Session(server.broker, server.on_method, server.handshake.start, server.mark_dirty)
-        self.transport: asyncio.Transport
+        self._server: Final = server
+        self._loop: Final = server.loop
+        self.session: Final = Session(
+            server.broker, server.on_method, server.handshake.start, self._mark_dirty, self.hold, self.release
+        )
+        self.transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
-        self._heard = 0
-        self._silent_beats = 0
-        self._written = False
-        self._held: set[str] = set()
+        self._heard: int = 0
+        self._silent_beats: int = 0
+        self._written: bool = False
+        self._opened: bool = False
+        # Reading stops while there is any reason to.
+        self._holds: int = 0
+        self._unread: bool = False
+        self.held_by_store: bool = False
 
     # ---- asyncio's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        stream = cast(asyncio.Transport, transport)
+        self.transport = stream
+        stream.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         session = self.session
         peer = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
         if isinstance(peer, tuple):
             session.peer_host, session.peer_port = str(peer[0]), int(peer[1])
             session.host, session.port = str(local[0]), int(local[1])
-            session.loopback = session.peer_host.startswith("127.") or session.peer_host in (
-                "::1",
-                "::ffff:127.0.0.1",
-            )
+            session.loopback = session.peer_host.startswith("127.") or session.peer_host in ("::1", "::ffff:127.0.0.1")
             session.name = f"{session.peer_host}:{session.peer_port} -> {session.host}:{session.port}"
         else:
             session.loopback = True
@@ -57,108 +62,122 @@ class Protocol(asyncio.Protocol):
         self._server.connected(self)
 
     def data_received(self, data: bytes) -> None:
-        self._server.tick()
+        server = self._server
+        server.turn()
         session = self.session
         session.receive(data)
-        if self._deadline is not None and session.router is not None and not session.ending:
-            self._opened()
-        if session.ending and not session.hang_up and self._deadline is None:
-            self._await_close_ok()
-        self._server.after(self)
+        if not self._opened or session.ending:
+            self._progress()
+        server.after(self)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         session = self.session
-        self._server.tick()
+        self._server.turn()
         if not session.close_reason:
             log.warning("connection %s lost%s", session.name, f": {error}" if error else " without connection.close")
         else:
             log.info("connection %s ended: %s", session.name, session.close_reason)
         session.end("lost")
-        for timer in (self._deadline, self._beat):
-            if timer is not None:
-                timer.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._beat is not None:
+            self._beat.cancel()
         self._server.disconnected(self)
 
     def pause_writing(self) -> None:
         self.session.congested = True
 
     def resume_writing(self) -> None:
-        self.release("replies")
-        self._server.tick()
-        self.session.filled = False
+        self._server.turn()
+        if self._unread:
+            self._unread = False
+            self.release()
         self.session.drained()
-        self._server.wake()
 
     # ---- out
+
+    def _mark_dirty(self) -> None:
+        self._server.mark_dirty(self)
 
     def flush(self) -> None:
         """Write what the session has, once per loop turn."""
         session = self.session
         transport = self.transport
         data = session.flush()
-        if transport.is_closing():
+        if transport is None or transport.is_closing():
             return
         if data:
             self._written = True
             transport.write(data)
         if session.hang_up:
             transport.close()
-        elif session.filled or session.congested:
-            self._relieve()
-        if transport.get_write_buffer_size() > self._server.limits.reply_bytes_max:
-            self.hold("replies")
+        elif session.congested:
+            self._relieve(transport)
 
-    def _relieve(self) -> None:
-        """The session stopped taking deliveries to let this turn's be written: if the socket took them, go on."""
-        session = self.session
-        if self.transport.get_write_buffer_size() < WRITE_BUFFER_BYTES:
-            session.filled = False
-            session.drained()
+    def _relieve(self, transport: asyncio.Transport) -> None:
+        """The session takes no deliveries until this turn's are written: go on if the socket took them."""
+        waiting = transport.get_write_buffer_size()
+        if waiting < WRITE_BUFFER_BYTES:
+            self.session.drained()
+        elif waiting > self._server.limits.reply_bytes_max and not self._unread:
+            self._unread = True
+            self.hold()
 
-    # ---- flow control: reading stops while there is any reason to
+    # ---- flow control
 
-    def hold(self, reason: str) -> None:
-        if not self._held:
+    def hold(self) -> None:
+        """Stop reading from the client; every call needs its `release`."""
+        self._holds += 1
+        if self._holds == 1 and self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._held.add(reason)
 
-    def release(self, reason: str) -> None:
-        if self._held:
-            self._held.discard(reason)
-            if not self._held and not self.transport.is_closing():
-                self.transport.resume_reading()
+    def release(self) -> None:
+        self._holds -= 1
+        if self._holds == 0 and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Cut the connection off."""
+        if self.transport is not None:
+            self.transport.abort()
 
     # ---- deadlines and heartbeats
 
-    def _opened(self) -> None:
+    def _progress(self) -> None:
+        """Something of the connection's beginning or end has happened."""
+        session = self.session
+        if session.ending:
+            if not session.hang_up and session.router is not None and self._opened:
+                self._opened = False
+                self._deadline = self._loop.call_later(self._server.limits.close_s, self.abort)
+        elif session.router is not None:
+            self._opened = True
+            self._open()
+
+    def _open(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-            self._deadline = None
         session = self.session
-        named = session.client_properties.get("connection_name")
-        log.info("connection %s opened by %s%s", session.name, session.user, f" ({named})" if named else "")
+        log.info("connection %s opened by %s %s", session.name, session.user, session.given_name)
         if session.heartbeat_s:
             self._beat = self._loop.call_later(session.heartbeat_s / 2, self._on_beat)
 
     def _too_slow(self) -> None:
         self.session.close_reason = f"handshake took longer than {self._server.limits.handshake_s:g} s"
-        self.transport.abort()
-
-    def _await_close_ok(self) -> None:
-        self._deadline = self._loop.call_later(self._server.limits.close_s, self.transport.abort)
+        self.abort()
 
     def _on_beat(self) -> None:
         """Every half interval: say something if nothing was said, and hang up on a peer silent for two intervals."""
         session = self.session
         heard = session.wire.heard
-        self._silent_beats = self._silent_beats + 1 if heard == self._heard and not self._held else 0
+        self._silent_beats = self._silent_beats + 1 if heard == self._heard and not self._holds else 0
         self._heard = heard
         if self._silent_beats >= 4:
             session.close_reason = f"missed heartbeats from the client, timeout: {session.heartbeat_s} s"
-            self.transport.abort()
+            self.abort()
             return
         if not self._written:
             session.wire.heartbeat()

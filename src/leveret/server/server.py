@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from leveret.broker.broker import Broker
 from leveret.server import verbs
@@ -42,8 +43,8 @@ class Server:
         self.started_at_ms = self.now_ms()
         self._listeners: list[asyncio.Server] = []
         self._protocols: dict[Session, Protocol] = {}
-        self._dirty: list[Session] = []
-        self._waking = False
+        self._dirty: list[Protocol] = []
+        self._turning = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._held: list[Protocol] = []
@@ -54,7 +55,7 @@ class Server:
 
     async def start(self) -> None:
         """Recover what the store has and listen. StoreError or OSError if that cannot be."""
-        self.tick()
+        self.turn()
         self.broker.recover(self.store.recover())
         self.store.start()
         try:
@@ -66,11 +67,11 @@ class Server:
     async def _listen(self) -> None:
         config = self.config
         if config.host is not None:
-            listener = await self.loop.create_server(lambda: Protocol(self), config.host, config.port, backlog=1024)
+            listener = await self.loop.create_server(self._accept, config.host, config.port, backlog=1024)
             self._listeners.append(listener)
         if config.socket is not None:
             remove_stale(config.socket)
-            listener = await self.loop.create_unix_server(lambda: Protocol(self), str(config.socket), backlog=1024)
+            listener = await self.loop.create_unix_server(self._accept, str(config.socket), backlog=1024)
             os.chmod(config.socket, 0o600)
             self._listeners.append(listener)
 
@@ -92,18 +93,17 @@ class Server:
         self._closing = True
         for listener in self._listeners:
             listener.close()
-        self.tick()
+        self.turn()
         for session in list(self._protocols):
             if session.router is None:
                 session.end("the broker stops")
             else:
                 session.close(320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
-        self.wake()
         deadline = self.loop.time() + self.limits.close_s
         while self._protocols and self.loop.time() < deadline:
             await asyncio.sleep(0.01)
         for protocol in list(self._protocols.values()):
-            protocol.transport.abort()
+            protocol.abort()
         self._flush()
         self.store.close()
         if self.config.socket is not None:
@@ -115,10 +115,13 @@ class Server:
         log.critical("the message store failed, the broker stops: %s", error)
         self.failure = error
         for protocol in list(self._protocols.values()):
-            protocol.transport.abort()
+            protocol.abort()
         self.stopped.set()
 
     # ---- connections
+
+    def _accept(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, Protocol(self))
 
     def connected(self, protocol: Protocol) -> None:
         self._protocols[protocol.session] = protocol
@@ -126,9 +129,8 @@ class Server:
     def disconnected(self, protocol: Protocol) -> None:
         self._protocols.pop(protocol.session, None)
         self.broker.peers.pop(id(protocol.session), None)
-        if protocol in self._held:
+        if protocol.held_by_store:
             self._held.remove(protocol)
-        self.wake()
 
     def next_number(self) -> int:
         self._numbers += 1
@@ -140,14 +142,17 @@ class Server:
         else:
             verbs.call(session, channel, method)
 
-    # ---- time
+    # ---- time, and turns of the loop
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
-    def tick(self) -> None:
-        """Tell the broker the time; called before anything else happens in a turn."""
-        self.broker.at(self.now_ms())
+    def turn(self) -> None:
+        """Something is about to happen: the broker learns the time, and all of this turn is flushed at its end."""
+        if not self._turning:
+            self._turning = True
+            self.broker.at(self.now_ms())
+            self.loop.call_soon(self._flush)
 
     def _set_timer(self) -> None:
         at = self.broker.timers.next_at()
@@ -161,38 +166,28 @@ class Server:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.tick()
+        self.turn()
         if self.broker.timers.next_at():
             self._set_timer()
-        self.wake()
 
-    # ---- the end of a turn
-
-    def mark_dirty(self, session: Session) -> None:
-        self._dirty.append(session)
-        self.wake()
-
-    def wake(self) -> None:
-        """Something changed: flush before the loop waits again."""
-        if not self._waking:
-            self._waking = True
-            self.loop.call_soon(self._flush)
+    def mark_dirty(self, protocol: Protocol) -> None:
+        """The connection has something to write at the end of the turn."""
+        self._dirty.append(protocol)
+        self.turn()
 
     def _flush(self) -> None:
-        self._waking = False
+        self._turning = False
         dirty = self._dirty
         self._dirty = []
-        for session in dirty:
-            protocol = self._protocols.get(session)
-            if protocol is not None:
-                protocol.flush()
+        for protocol in dirty:
+            protocol.flush()
         self.broker.flush()
 
     def after(self, protocol: Protocol) -> None:
-        """A client's bytes were handled: see that the store is flushed, and that the client does not outrun it."""
-        self.wake()
-        if self.store.pending_bytes > self.limits.pending_bytes_max and protocol not in self._held:
-            protocol.hold("store")
+        """A client's bytes were handled: see that it does not outrun the disk."""
+        if self.store.pending_bytes > self.limits.pending_bytes_max and not protocol.held_by_store:
+            protocol.held_by_store = True
+            protocol.hold()
             self._held.append(protocol)
 
     # ---- the store's thread calls back
@@ -204,14 +199,14 @@ class Server:
             log.debug("the loop has ended, the store's report is dropped")
 
     def _from_store(self, call: Callable[[], None]) -> None:
-        self.tick()
+        self.turn()
         call()
-        self.wake()
         if self._held and self.store.pending_bytes < self.limits.pending_bytes_max // 2:
             held = self._held
             self._held = []
             for protocol in held:
-                protocol.release("store")
+                protocol.held_by_store = False
+                protocol.release()
 
 
 def remove_stale(path: Path) -> None:

@@ -51,7 +51,9 @@ class Session(Peer):
         broker: Broker,
         on_method: Callable[[Session, int, Method], None],
         on_header: Callable[[Session], None],
-        mark_dirty: Callable[[Session], None],
+        mark_dirty: Callable[[], None],
+        hold: Callable[[], None],
+        release: Callable[[], None],
     ) -> None:
         super().__init__()
         self.broker: Final = broker
@@ -61,13 +63,14 @@ class Session(Peer):
         self._on_method: Final = on_method
         self._on_header: Final = on_header
         self._mark_dirty: Final = mark_dirty
+        self._hold: Final = hold
+        self._release: Final = release
         self._confirming: list[Channel] = []
         self._last: Channel | None = None
         self.dirty: bool = False
         # `ending`: nothing more is taken from this client. `hang_up`: close the socket once all is written.
         self.ending: bool = False
         self.hang_up: bool = False
-        self.filled: bool = False
         # What the client said of itself, for the handshake and for management.
         self.client_properties: dict[str, object] = {}
         self.capabilities: dict[str, object] = {}
@@ -155,7 +158,7 @@ class Session(Peer):
         """There is something to write: `flush` will be called before the loop's turn ends."""
         if not self.dirty:
             self.dirty = True
-            self._mark_dirty(self)
+            self._mark_dirty()
 
     def deliver(
         self,
@@ -171,10 +174,9 @@ class Session(Peer):
         wire.deliver(channel, tag, delivery_tag, redelivered, address, header, body)
         if wire.out_bytes > OUT_BYTES_MAX:
             self.congested = True
-            self.filled = True
         if not self.dirty:
             self.dirty = True
-            self._mark_dirty(self)
+            self._mark_dirty()
 
     def send_got(self, channel: int, tag: int, message: Message, left: int) -> None:
         """basic.get-ok with its content; `left` messages are still ready."""
@@ -203,6 +205,12 @@ class Session(Peer):
         if not channel.closed:
             self._confirming.append(channel)
             self.touch()
+
+    def hold(self) -> None:
+        self._hold()
+
+    def release(self) -> None:
+        self._release()
 
     def flush(self) -> bytes:
         """What is to be written to the socket, confirms included; called once per loop turn in which there was any."""

@@ -43,6 +43,10 @@ class Record:
         """What encode_into returns, without doing it."""
         raise NotImplementedError
 
+    def size(self) -> int:
+        """What it costs in memory while it waits."""
+        raise NotImplementedError
+
     def on_durable(self) -> None:
         """It is on disk, or need not be any more."""
         raise NotImplementedError
@@ -85,14 +89,14 @@ class Batch:
     def add(self, record: Record) -> None:
         record.state = GATHERED
         self._last.adds.append(record)
-        self.pending_bytes += record.length()
+        self.pending_bytes += record.size()
         self.count += 1
         self.empty = False
 
     def cancel(self, record: Record) -> None:
         """A record of this batch is not wanted any more."""
         record.state = CANCELLED
-        self.pending_bytes -= record.length()
+        self.pending_bytes -= record.size()
         self.count -= 1
 
     def remove(self, record: Record) -> None:

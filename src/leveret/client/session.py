@@ -1,0 +1,199 @@
+"""One channel number on one link, from channel.open to its end: where replies, confirms and deliveries go.
+
+It does not survive its connection; client/channel does, with a new session each time. Fed by client/transport.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from leveret.client.confirms import Confirms
+from leveret.client.delivery import Delivery, Returned
+from leveret.client.waiting import Replies, Reply, again
+from leveret.errors import ChannelError, ConnectionLost
+from leveret.wire import events
+from leveret.wire.frames import header_payload
+from leveret.wire.methods import (
+    BasicCancel,
+    BasicGetOk,
+    BasicNack,
+    BasicReject,
+    BasicReturn,
+    ChannelClose,
+    ChannelCloseOk,
+    ChannelFlow,
+    ChannelFlowOk,
+    ChannelOpen,
+    ConfirmSelect,
+    Method,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from leveret.client.consumer import Consumer
+    from leveret.client.transport import Link
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """`error` is None while the session is open, then why it ended. `on_end` is called with it, once."""
+
+    def __init__(self, link: Link, number: int, consumers: dict[str, Consumer] | None = None) -> None:
+        self.link = link
+        self.number = number
+        self.consumers = {} if consumers is None else consumers
+        self.error: Exception | None = None
+        self.confirms: Confirms | None = None
+        self.on_end: Callable[[Exception], None] | None = None
+        self.on_return: Callable[[Returned], None] | None = None
+        self._replies = Replies(link.loop)
+        link.sessions[number] = self
+
+    # ---- requests
+
+    async def open(self) -> None:
+        await self.call(ChannelOpen(), "channel.open-ok")
+
+    async def call(self, method: Method, *replies: str) -> Reply:
+        """Send `method` and wait for one of `replies`. Bounded by the caller."""
+        self.check()
+        # Sent first: a method that cannot be encoded raises here, and then no reply is awaited.
+        self.link.send(self.number, method)
+        return await self._replies.expect(*replies)
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise again(self.error)
+
+    async def confirm_select(self) -> None:
+        if self.confirms is None:
+            await self.call(ConfirmSelect(), "confirm.select-ok")
+            self.confirms = Confirms(self.link.loop)
+
+    async def close(self) -> None:
+        await self.call(ChannelClose(200, "Goodbye"), "channel.close-ok")
+
+    # ---- messages out
+
+    def publish(
+        self, payload: bytes, properties: bytes, body: bytes, mandatory: tuple[str, str] | None
+    ) -> asyncio.Future[None] | None:
+        """`payload` is an encoded basic.publish. The future of its confirm, if the channel is in confirm mode."""
+        self.check()
+        link = self.link
+        link.machine.publish(self.number, payload, header_payload(len(body), properties), body)
+        link.schedule()
+        if self.confirms is None:
+            return None
+        return self.confirms.expect(None if mandatory is None else (*mandatory, body))
+
+    # What is settled after the end needs no word: the broker has the message back (see Delivery for the error).
+
+    def ack(self, delivery_tag: int, multiple: bool) -> None:
+        if self.error is None:
+            self.link.machine.ack(self.number, delivery_tag, multiple)
+            self.link.schedule()
+
+    def nack(self, delivery_tag: int, requeue: bool, multiple: bool) -> None:
+        if self.error is None:
+            self.link.send(self.number, BasicNack(delivery_tag, multiple, requeue))
+
+    def reject(self, delivery_tag: int, requeue: bool) -> None:
+        if self.error is None:
+            self.link.send(self.number, BasicReject(delivery_tag, requeue))
+
+    # ---- what arrives
+
+    def deliver(self, event: events.Delivery) -> None:
+        consumer = self.consumers.get(event.consumer_tag)
+        if consumer is not None:
+            consumer.take(Delivery(self, event, consumer.no_ack))
+        else:
+            self.nack(event.delivery_tag, True, False)
+
+    def confirmed(self, number: int, multiple: bool) -> None:
+        if self.confirms is not None:
+            self.confirms.settle(number, multiple, True)
+
+    def receive(self, event: Reply) -> None:
+        handle = _HANDLERS.get(type(event.method))
+        if handle is not None:
+            handle(self, event)
+        elif not self._replies.answer(event):
+            self.link.end(ConnectionLost(f"the broker sent {event.method.name}, which nobody asked for"))
+
+    def _closed(self, event: Any) -> None:
+        method = event.method
+        self.link.send(self.number, ChannelCloseOk())
+        self.end(ChannelError(method.reply_code, method.reply_text, method.failed_class, method.failed_method))
+
+    def _close_ok(self, event: Any) -> None:
+        self._replies.answer(event)
+        self.end(ConnectionLost("the channel was closed by this program"))
+
+    def _nacked(self, event: Any) -> None:
+        if self.confirms is not None:
+            self.confirms.settle(event.method.delivery_tag, event.method.multiple, False)
+
+    def _flow(self, event: Any) -> None:
+        """RabbitMQ never sends it and Leveret blocks connections instead; answered as the specification asks."""
+        self.link.send(self.number, ChannelFlowOk(event.method.active))
+
+    def _cancelled(self, event: Any) -> None:
+        consumer = self.consumers.pop(event.method.consumer_tag, None)
+        if consumer is not None:
+            consumer.cancelled_by_broker()
+
+    def _returned(self, event: Any) -> None:
+        method = event.method
+        message = Returned(
+            method.reply_code,
+            method.reply_text,
+            method.exchange,
+            method.routing_key,
+            event.header,
+            event.body,
+        )
+        if self.confirms is not None:
+            self.confirms.came_back(message)
+        if self.on_return is not None:
+            try:
+                self.on_return(message)
+            except Exception:
+                log.exception("on_return of channel %d failed", self.number)
+
+    def end(self, error: Exception) -> None:
+        if self.error is not None:
+            return
+        self.error = error
+        self.link.sessions.pop(self.number, None)
+        self._replies.fail(error)
+        if self.confirms is not None:
+            self.confirms.fail(error)
+        if self.on_end is not None:
+            self.on_end(error)
+
+
+_HANDLERS: dict[type[Method], Callable[[Session, Any], None]] = {
+    BasicCancel: Session._cancelled,
+    BasicNack: Session._nacked,
+    BasicReturn: Session._returned,
+    ChannelClose: Session._closed,
+    ChannelCloseOk: Session._close_ok,
+    ChannelFlow: Session._flow,
+}
+
+
+def fetched(session: Session, event: events.Content, no_ack: bool) -> Delivery:
+    """The delivery in a basic.get-ok."""
+    method = event.method
+    assert isinstance(method, BasicGetOk)
+    address = events.Address(method.exchange, method.routing_key, False, False, b"")
+    inner = events.Delivery(
+        event.channel, "", method.delivery_tag, method.redelivered, address, event.header, event.body
+    )
+    return Delivery(session, inner, no_ack)
