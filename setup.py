@@ -16,6 +16,7 @@ COMPILED = [
     "src/leveret/wire/events.py",
     "src/leveret/wire/channel.py",
     "src/leveret/wire/scan.py",
+    "src/leveret/wire/sender.py",
     "src/leveret/wire/connection.py",
     "src/leveret/store/batch.py",
     "src/leveret/broker/message.py",

@@ -1,7 +1,7 @@
 """The protocol machine of one connection, for both roles, without any I/O.
 
-Four doors: `receive` takes bytes and returns events; `send`, `send_content`, `deliver` and `heartbeat` take commands;
-`take` gives the bytes to write. What is legal stands in wire/machine. server/session drives the server's end,
+Four doors: `receive` takes bytes and returns events; `send`, `send_content`, `deliver` and others (wire/sender) take
+commands; `take` gives the bytes to write. What is legal stands in wire/machine. server/session drives the server's end,
 client/connection the client's.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.errors import CodecError, ProtocolMisuse
+from leveret.errors import CodecError
 from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, ChannelMachine
 from leveret.wire.events import (
     Ack,
@@ -26,12 +26,7 @@ from leveret.wire.events import (
     Publish,
 )
 from leveret.wire.frames import (
-    HEARTBEAT,
     Gatherer,
-    content_frames,
-    deliver_frames,
-    header_payload,
-    method_frame,
 )
 from leveret.wire.machine import (
     CHANNEL_CLOSING,
@@ -44,14 +39,12 @@ from leveret.wire.machine import (
     SERVER_MOVES,
     STATE_NAMES,
 )
-from leveret.wire.methods import ConnectionCloseOk, Method, UnknownMethod, decode_method, encode_method
+from leveret.wire.methods import ConnectionCloseOk, Method, UnknownMethod, decode_method
+from leveret.wire.sender import Sender
 from leveret.wire.spec import PROTOCOL_HEADER
 
 ADDRESSES_MAX: Final = 4096
 """Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
-
-HANDSHAKE_FRAME_MAX: Final = 8192
-"""The largest frame accepted before tuning."""
 
 CLOSE_OK: Final = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 """connection.close-ok as a frame."""
@@ -59,24 +52,17 @@ CLOSE_OK: Final = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 MESSAGE_BYTES_MAX: Final = 134_217_728
 
 
-class Connection:
-    """One connection's end. `server` tells the role; limits hold from tuning on (see `tune`)."""
+class Connection(Sender):
+    """One connection's end. `server` tells the role; content larger than `message_bytes_max` is refused."""
 
     def __init__(self, server: bool, message_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
-        self.server: Final = server
+        super().__init__(server)
         self.message_bytes_max: Final = message_bytes_max
-        self.state: int = HEADER
-        self.frame_max: int = HANDSHAKE_FRAME_MAX
-        self.channel_max: int = 0
-        self.channels: dict[int, ChannelMachine] = {}
         self.heard: int = 0
-        self._last: ChannelMachine | None = None
         self._gatherer = Gatherer()
         self._addresses: dict[bytes, Address] = {}
         self._events: list[Event] = []
         self._failed: bool = False
-        self._out: list[bytes] = []
-        self.out_bytes: int = 0
 
     # ---- bytes in, events out
 
@@ -372,10 +358,6 @@ class Connection:
         elif method.name == "channel.close":
             self._events.append(MethodReceived(channel.number, method))
 
-    def _forget(self, number: int) -> None:
-        self.channels.pop(number, None)
-        self._last = None
-
     # ---- failures
 
     def _fail(self, number: int, code: int, text: str, class_id: int = 0, method_id: int = 0) -> None:
@@ -398,97 +380,3 @@ class Connection:
         expected = {IDLE: "a method", AWAIT_HEADER: "a content header", AWAIT_BODY: "a content body"}[channel.stage]
         text = f"UNEXPECTED_FRAME - expected {expected} for class 60, got {got} frame instead"
         self._fail(channel.number, 505, text, 60, 40)
-
-    # ---- commands in, bytes out
-
-    def open(self) -> None:
-        """The client's first word: the protocol header."""
-        self._write(PROTOCOL_HEADER)
-
-    def refuse(self) -> None:
-        """The server's answer to a wrong protocol header; close the socket after writing it."""
-        self._write(PROTOCOL_HEADER)
-
-    def tune(self, channel_max: int, frame_max: int) -> None:
-        """The limits agreed in tune and tune-ok hold from now on; 0 is no limit."""
-        self.channel_max = channel_max
-        self.frame_max = frame_max
-
-    def send(self, number: int, method: Method) -> None:
-        """A method without content. One that is not legal now raises ProtocolMisuse and writes nothing."""
-        if number == 0:
-            moves = SERVER_MOVES if self.server else CLIENT_MOVES
-            state = moves[self.state].get(method.name)
-            if state is None:
-                raise ProtocolMisuse(f"{method.name} cannot be sent while {STATE_NAMES[self.state]}")
-            self.state = state
-        else:
-            self._move_channel(number, method.name)
-        self._write(method_frame(number, encode_method(method)))
-
-    def _move_channel(self, number: int, name: str) -> None:
-        if name == "channel.open":
-            if number in self.channels or self.server:
-                raise ProtocolMisuse(f"channel {number} is open already")
-            self.channels[number] = ChannelMachine(number)
-            return
-        channel = self.channels.get(number)
-        if channel is None:
-            raise ProtocolMisuse(f"{name} on channel {number}, which is not open")
-        if name == "channel.open-ok":
-            channel.state = CHANNEL_OPEN
-        elif name == "channel.close":
-            channel.state = CHANNEL_CLOSING
-            channel.drop_content()
-        elif name == "channel.close-ok":
-            self._forget(number)
-        elif channel.state == CHANNEL_CLOSING:
-            raise ProtocolMisuse(f"{name} on channel {number}, which is closing")
-
-    def send_content(self, number: int, method: Method, properties: bytes, body: bytes) -> None:
-        """A method with content; `properties` as wire/properties encodes them."""
-        header = header_payload(len(body), properties)
-        self._write(content_frames(number, encode_method(method), header, body, self.frame_max))
-
-    def pass_content(self, number: int, method: Method, header: bytes, body: bytes) -> None:
-        """A method with content that came from elsewhere: `header` is the whole payload of its header frame."""
-        self._write(content_frames(number, encode_method(method), header, body, self.frame_max))
-
-    def publish(self, number: int, payload: bytes, header: bytes, body: bytes) -> None:
-        """basic.publish whose `payload` was encoded before (encode_method), for publishing many alike."""
-        self._write(content_frames(number, payload, header, body, self.frame_max))
-
-    def deliver(
-        self,
-        number: int,
-        tag: bytes,
-        delivery_tag: int,
-        redelivered: bool,
-        address: bytes,
-        header: bytes,
-        body: bytes,
-    ) -> None:
-        """basic.deliver; `tag` and `address` are encoded short strings, `header` a header frame's payload."""
-        self._write(deliver_frames(number, tag, delivery_tag, redelivered, address, header, body, self.frame_max))
-
-    def ack(self, number: int, delivery_tag: int, multiple: bool) -> None:
-        """basic.ack."""
-        tag = delivery_tag.to_bytes(8, "big")
-        self._write(method_frame(number, b"\x00\x3c\x00\x50" + tag + (b"\x01" if multiple else b"\x00")))
-
-    def heartbeat(self) -> None:
-        self._write(HEARTBEAT)
-
-    def _write(self, data: bytes) -> None:
-        self._out.append(data)
-        self.out_bytes += len(data)
-
-    def take(self) -> bytes:
-        """Everything to be written, in order; the caller writes it to the socket in one go."""
-        out = self._out
-        if not out:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        self._out = []
-        self.out_bytes = 0
-        return data
