@@ -1,8 +1,8 @@
-# The habits of this project. `make demo` and `make test` work on a fresh machine with python3, venv and make.
+# The habits of this project. `make broker` and `make test` work on a fresh machine with python3, venv and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-compiled test-pure check bench fuzz clean
+.PHONY: broker test test-compiled test-pure check bench clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -13,6 +13,9 @@ BIN := .venv/bin
 	test -x .venv-pure/bin/python || $(PYTHON) -m venv .venv-pure
 	LEVERET_PURE=1 .venv-pure/bin/pip install --quiet --disable-pip-version-check '.[dev]'
 	touch $@
+
+broker: .venv/installed  ## the broker on port 5672, until Ctrl-C
+	$(BIN)/leveret broker
 
 test: test-compiled test-pure  ## the suite, on the compiled build and on the pure one
 
@@ -27,6 +30,9 @@ check: .venv/installed  ## formatting, lint, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
+
+bench: .venv/installed  ## against a RabbitMQ on this machine
+	$(BIN)/python -m bench
 
 clean:
 	rm -rf .venv .venv-pure build src/*.egg-info

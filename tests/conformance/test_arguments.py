@@ -45,7 +45,7 @@ ACCEPTED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "key", "reason"), REFUSED, ids=[f"{key}={list(a.values())[0]}" for a, key, _ in REFUSED]
+    ("arguments", "key", "reason"), REFUSED, ids=[f"{key}={next(iter(a.values()))}" for a, key, _ in REFUSED]
 )
 def test_a_bad_argument_is_refused(
     channel: BlockingChannel, name: str, arguments: dict[str, Any], key: str, reason: str

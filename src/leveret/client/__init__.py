@@ -7,9 +7,10 @@ Works with every AMQP 0-9-1 broker. Used by tasks/ and worker/, and by programs 
 """
 
 from leveret.client.backoff import Backoff
-from leveret.client.channel import Channel, QueueDeclared
+from leveret.client.channel import Channel
 from leveret.client.connection import Connection, connect
 from leveret.client.consumer import Consumer
+from leveret.client.declaring import QueueDeclared
 from leveret.client.delivery import Delivery, Returned
 from leveret.client.looping import run
 from leveret.client.waiting import ConnectionClosed

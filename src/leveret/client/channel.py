@@ -1,44 +1,26 @@
 """A channel as the program sees it: AMQP's verbs, each awaiting its reply.
 
-It outlives connections: when the connection is replaced it goes on, in the same mode and with the same consumers, on a
-session of its own (client/session). While there is no connection, verbs wait for it, bounded by their timeout. A
-channel that the broker closed (ChannelError) stays closed. Made by Connection.channel.
+It outlives connections: when the connection is replaced it goes on, in the same mode and with the same consumers
+(client/lifetime). While there is no connection, verbs wait for it, bounded by their timeout. A channel that the broker
+closed (ChannelError) stays closed. Made by Connection.channel.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from leveret.client.consumer import Callback, Consumer
-from leveret.client.delivery import Delivery, Returned
+from leveret.client.declaring import Arguments, Declaring
+from leveret.client.delivery import Delivery
 from leveret.client.publishing import Encoder
-from leveret.client.session import Session, fetched
-from leveret.client.waiting import Reply, bounded
+from leveret.client.session import fetched
+from leveret.client.waiting import bounded
 from leveret.errors import ChannelError, ConnectionLost, ProtocolMisuse
 from leveret.wire.events import Content
-from leveret.wire.methods import (
-    BasicCancel,
-    BasicGet,
-    BasicQos,
-    BasicRecover,
-    ExchangeBind,
-    ExchangeDeclare,
-    ExchangeDelete,
-    ExchangeUnbind,
-    Method,
-    QueueBind,
-    QueueDeclare,
-    QueueDeclareOk,
-    QueueDelete,
-    QueueDeleteOk,
-    QueuePurge,
-    QueuePurgeOk,
-    QueueUnbind,
-)
+from leveret.wire.methods import BasicCancel, BasicGet, BasicQos, BasicRecover
 from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
@@ -46,19 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Arguments = Mapping[str, Any] | None
 
-
-class QueueDeclared(NamedTuple):
-    """`messages` are the ready ones."""
-
-    queue: str
-    messages: int
-    consumers: int
-
-
-class Channel:
-    """`on_return` takes every returned message, `on_close` the error when the broker closes the channel.
+class Channel(Declaring):
+    """`on_return` takes every returned message, `on_close` the error if the channel ends other than by its `close`.
 
     Not closed by the end of its connection if that is replaced. Deliveries of the lost one cannot be settled any more:
     the broker delivers them again. Publishes without a confirm at that moment end in ConnectionLost: they may or may
@@ -66,133 +38,9 @@ class Channel:
     """
 
     def __init__(self, connection: Connection, number: int) -> None:
-        self.number = number
-        self.on_return: Callable[[Returned], None] | None = None
-        self.on_close: Callable[[Exception], None] | None = None
-        self.consumers: dict[str, Consumer] = {}
-        self.prefetch: int | None = None  # per consumer, for those started next
-        self.prefetch_shared: int | None = None  # of the whole channel (global)
-        self.confirming = False
-        self._connection = connection
-        self._session: Session | None = None
-        self._closed: Exception | None = None
-        self._last_queue = ""
+        super().__init__(connection, number)
         self._tags = count(1)
         self._encoder = Encoder()
-
-    @property
-    def closed(self) -> bool:
-        """For good: by this program, by the broker, or because the connection will not come back."""
-        return self._closed is not None
-
-    # ---- queues
-
-    async def queue_declare(
-        self,
-        queue: str = "",
-        *,
-        passive: bool = False,
-        durable: bool = False,
-        exclusive: bool = False,
-        auto_delete: bool = False,
-        arguments: Arguments = None,
-    ) -> QueueDeclared:
-        """Without a name the broker chooses one. Declared again after a reconnect, unless `passive`."""
-        method = QueueDeclare(
-            queue=self._topology.current(queue),
-            passive=passive,
-            durable=durable,
-            exclusive=exclusive,
-            auto_delete=auto_delete,
-            arguments=dict(arguments or {}),
-        )
-        reply = (await self.call(method, "queue.declare-ok")).method
-        assert isinstance(reply, QueueDeclareOk)
-        self._last_queue = reply.queue
-        if not passive and reply.queue not in self._topology.queues:
-            self._topology.add_queue(method, reply.queue)
-        return QueueDeclared(reply.queue, reply.message_count, reply.consumer_count)
-
-    async def queue_bind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
-        method = QueueBind(
-            queue=self._queue(queue),
-            exchange=exchange,
-            routing_key=routing_key,
-            arguments=dict(arguments or {}),
-        )
-        await self.call(method, "queue.bind-ok")
-        self._topology.add_binding(method)
-
-    async def queue_unbind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
-        name, table = self._queue(queue), dict(arguments or {})
-        method = QueueUnbind(queue=name, exchange=exchange, routing_key=routing_key, arguments=table)
-        await self.call(method, "queue.unbind-ok")
-        self._topology.remove_binding(
-            QueueBind(queue=name, exchange=exchange, routing_key=routing_key, arguments=table)
-        )
-
-    async def queue_delete(self, queue: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
-        """The number of messages that went with it."""
-        method = QueueDelete(queue=self._queue(queue), if_unused=if_unused, if_empty=if_empty)
-        reply = (await self.call(method, "queue.delete-ok")).method
-        assert isinstance(reply, QueueDeleteOk)
-        self._topology.remove_queue(method.queue)
-        return reply.message_count
-
-    async def queue_purge(self, queue: str) -> int:
-        """The number of ready messages that were removed."""
-        reply = (await self.call(QueuePurge(queue=self._queue(queue)), "queue.purge-ok")).method
-        assert isinstance(reply, QueuePurgeOk)
-        return reply.message_count
-
-    # ---- exchanges
-
-    async def exchange_declare(
-        self,
-        exchange: str,
-        type: str = "direct",
-        *,
-        passive: bool = False,
-        durable: bool = False,
-        auto_delete: bool = False,
-        internal: bool = False,
-        arguments: Arguments = None,
-    ) -> None:
-        method = ExchangeDeclare(
-            exchange=exchange,
-            type=type,
-            passive=passive,
-            durable=durable,
-            auto_delete=auto_delete,
-            internal=internal,
-            arguments=dict(arguments or {}),
-        )
-        await self.call(method, "exchange.declare-ok")
-        if not passive:
-            self._topology.add_exchange(method)
-
-    async def exchange_delete(self, exchange: str, *, if_unused: bool = False) -> None:
-        await self.call(ExchangeDelete(exchange=exchange, if_unused=if_unused), "exchange.delete-ok")
-        self._topology.remove_exchange(exchange)
-
-    async def exchange_bind(
-        self, destination: str, source: str, routing_key: str = "", arguments: Arguments = None
-    ) -> None:
-        method = ExchangeBind(
-            destination=destination, source=source, routing_key=routing_key, arguments=dict(arguments or {})
-        )
-        await self.call(method, "exchange.bind-ok")
-        self._topology.add_binding(method)
-
-    async def exchange_unbind(
-        self, destination: str, source: str, routing_key: str = "", arguments: Arguments = None
-    ) -> None:
-        table = dict(arguments or {})
-        method = ExchangeUnbind(destination=destination, source=source, routing_key=routing_key, arguments=table)
-        await self.call(method, "exchange.unbind-ok")
-        self._topology.remove_binding(
-            ExchangeBind(destination=destination, source=source, routing_key=routing_key, arguments=table)
-        )
 
     # ---- publishing
 
@@ -248,7 +96,7 @@ class Channel:
         """
         session = self._session
         if session is None or session.error is not None:
-            self._refuse(session)
+            self._refuse()
         payload, header = self._encoder.encode(exchange, routing_key, mandatory, properties)
         return session.publish(payload, header, body, (exchange, routing_key) if mandatory else None)
 
@@ -325,7 +173,7 @@ class Channel:
     async def _start(self, consumer: Consumer) -> None:
         session = await self._open_session()
         self.consumers[consumer.tag] = consumer
-        await session.call(consumer.method(consumer.queue), "basic.consume-ok")
+        await session.call(consumer.method(), "basic.consume-ok")
 
     def _give_up(self, consumer: Consumer) -> None:
         """It did not start, as far as we know; should the broker start it all the same, it is to stop."""
@@ -359,34 +207,3 @@ class Channel:
     async def recover(self) -> None:
         """Have all unacknowledged deliveries of this channel put back into their queues."""
         await self.call(BasicRecover(True), "basic.recover-ok")
-
-    async def close(self) -> None:
-        """Close it; unacknowledged deliveries go back to their queues. Safe to call twice."""
-        if self._closed is not None:
-            return
-        self._closed = ConnectionLost("the channel was closed by this program")
-        self._connection.forget(self)
-        session = self._session
-        if session is None or session.error is not None:
-            return
-        try:
-            await self._bounded(session.close(), "the reply to channel.close")
-        except (ConnectionLost, ChannelError):
-            log.debug("channel %d was gone before it was closed", self.number)
-        finally:
-            session.end(self._closed)
-
-    async def __aenter__(self) -> Channel:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    # ---- sessions
-
-    async def call(self, method: Method, reply: str) -> Reply:
-        """Send `method`, wait for its reply; see Connection.timeout_s."""
-        return await self._bounded(self._call(method, reply), f"the reply to {method.name}")
-
-    async def _call(self, method: Method, reply: str) -> Reply:
-        return await (await self._open_session()).call(method, reply)

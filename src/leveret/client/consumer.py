@@ -23,7 +23,8 @@ Callback = Callable[[Delivery], Awaitable[Any] | None]
 
 
 class Consumer:
-    """One running consumer. `on_cancel` is called if the broker cancels it, as when its queue is deleted.
+    """One running consumer. `on_cancel()` is called if the broker cancels it, as when its queue is deleted;
+    `on_close(error)` when its channel is closed for good.
 
     A callback that raises is logged, and its delivery stays unacknowledged: the broker has it back when the channel
     closes.
@@ -50,13 +51,14 @@ class Consumer:
         self.prefetch = prefetch
         self.cancelled = False
         self.on_cancel: Callable[[], object] | None = None
+        self.on_close: Callable[[Exception], object] | None = None
         self._callback = callback
         self._tasks: set[asyncio.Future[Any]] = set()
 
-    def method(self, queue: str) -> BasicConsume:
-        """What starts it; `queue` is its queue's present name."""
+    def method(self) -> BasicConsume:
+        """What starts it."""
         return BasicConsume(
-            queue=queue,
+            queue=self.queue,
             consumer_tag=self.tag,
             no_ack=self.no_ack,
             exclusive=self.exclusive,
@@ -67,11 +69,12 @@ class Consumer:
         try:
             waiting = self._callback(delivery)
             if waiting is not None:
-                self._follow(waiting)
+                self.follow(waiting)
         except Exception:
             log.exception("consumer %s of queue %r failed on %r", self.tag, self.queue, delivery)
 
-    def _follow(self, waiting: Awaitable[Any]) -> None:
+    def follow(self, waiting: Awaitable[Any]) -> None:
+        """Let `waiting` run to its end beside all else; what it raises is logged."""
         task = asyncio.ensure_future(waiting)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -87,8 +90,17 @@ class Consumer:
 
     def cancelled_by_broker(self) -> None:
         self.cancelled = True
-        if self.on_cancel is not None:
-            try:
-                self.on_cancel()
-            except Exception:
-                log.exception("on_cancel of consumer %s failed", self.tag)
+        self._notify(self.on_cancel)
+
+    def ended(self, error: Exception) -> None:
+        """Its channel was closed for good."""
+        self.cancelled = True
+        self._notify(self.on_close, error)
+
+    def _notify(self, callback: Callable[..., object] | None, *values: object) -> None:
+        if callback is None:
+            return
+        try:
+            callback(*values)
+        except Exception:
+            log.exception("a callback of consumer %s failed", self.tag)

@@ -9,19 +9,15 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-try:
-    import uvloop
-except ImportError:  # not there on Windows, and never required
-    uvloop = None
-
 T = TypeVar("T")
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    if uvloop is None:
+    try:
+        import uvloop
+    except ImportError:  # not there on Windows, and never required
         return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
+    return uvloop.new_event_loop()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from leveret.client.heartbeat import Heartbeat
@@ -185,10 +186,15 @@ class Link(asyncio.Protocol):
     def free_number(self, after: int) -> int:
         """A channel number that nobody uses, the next one free behind `after`; 0 if all are taken."""
         taken = self.machine.channels
-        for number in (*range(after + 1, self.channel_max + 1), *range(1, min(after, self.channel_max) + 1)):
+        for number in chain(range(after + 1, self.channel_max + 1), range(1, self.channel_max + 1)):
             if number not in taken:
                 return number
         return 0
+
+    def fileno(self) -> int:
+        """The socket's number, or -1 if there is none any more."""
+        socket = self._transport.get_extra_info("socket") if self._transport and self.error is None else None
+        return -1 if socket is None else int(socket.fileno())
 
     def start_heartbeat(self, interval_s: int) -> None:
         self._heartbeat = Heartbeat(interval_s)

@@ -44,6 +44,7 @@ def fail(future: asyncio.Future[T], error: Exception) -> None:
     """End a future that may have been given up already by who awaited it."""
     if not future.done():
         future.set_exception(again(error))
+        future.exception()  # a waiter who left is no reason for asyncio to complain of an error nobody saw
 
 
 class Replies:

@@ -1,0 +1,265 @@
+"""A connection as the program sees it: channels on a link, and a new link when one is lost.
+
+`connect` opens it. When the link ends, everybody who waits on it is told (ConnectionLost); then, with growing pauses,
+a new one is opened and channels, topology and consumers are restored on it. Driven by one asyncio loop; for threads
+and plain functions see client/blocking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from leveret.client.backoff import Backoff
+from leveret.client.channel import Channel
+from leveret.client.handshake import open_link
+from leveret.client.restore import Restorer
+from leveret.client.topology import Topology
+from leveret.client.transport import Link
+from leveret.client.url import Target, parse_url
+from leveret.client.waiting import again, bounded
+from leveret.errors import ChannelError, ClientError, ConnectionLost, LeveretError, WaitTimeout
+from leveret.wire.methods import ConnectionClose
+
+log = logging.getLogger(__name__)
+
+DEFAULT_URL: Final = "amqp://guest:guest@localhost:5672/%2F"
+
+
+async def connect(
+    url: str = DEFAULT_URL,
+    *,
+    name: str | None = None,
+    heartbeat_s: int = 60,
+    timeout_s: float = 10.0,
+    reconnect: bool = True,
+    backoff: Backoff | None = None,
+) -> Connection:
+    """Connect to the broker at `url` (client/url tells what may stand in it; what it says goes before the arguments).
+
+    `timeout_s` bounds this, for each host, and every wait for a reply. Raises ConnectionLost (nobody answers),
+    ConnectionError (the broker refuses: 403 wrong password, 530 unknown vhost), WaitTimeout, or ClientError (bad URL).
+    A first connection that fails is not tried again; one that is lost later is, unless `reconnect` is off.
+    """
+    connection = Connection(
+        parse_url(url),
+        name=name,
+        heartbeat_s=heartbeat_s,
+        timeout_s=timeout_s,
+        reconnect=reconnect,
+        backoff=backoff or Backoff(),
+    )
+    await connection.open()
+    return connection
+
+
+class Connection:
+    """Made by `connect`. The callbacks are called on the event loop and must not block:
+
+    `on_lost(error)` when the link ends, `on_reconnect()` when all is restored, `on_blocked(blocked, reason)` when the
+    broker blocks publishers or lets them go on.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        name: str | None,
+        heartbeat_s: int,
+        timeout_s: float,
+        reconnect: bool,
+        backoff: Backoff,
+    ) -> None:
+        self.target: Final = target
+        self.name = target.name or name
+        self.heartbeat_s = heartbeat_s if target.heartbeat_s is None else target.heartbeat_s
+        self.timeout_s = target.timeout_s or timeout_s
+        self.on_lost: Callable[[Exception], object] | None = None
+        self.on_reconnect: Callable[[], object] | None = None
+        self.on_blocked: Callable[[bool, str], object] | None = None
+        self.topology: Final = Topology()
+        self._reconnect = reconnect
+        self._backoff = backoff
+        self._channels: dict[int, Channel] = {}
+        self._last_number = 0
+        self._link: Link | None = None
+        self._established = asyncio.Event()  # there is a link and all is restored on it, or there never will be
+        self._closed: Exception | None = None
+        self._replacing: asyncio.Task[None] | None = None
+
+    # ---- what it is
+
+    @property
+    def server_properties(self) -> dict[str, object]:
+        return self._link.server_properties if self._link is not None else {}
+
+    @property
+    def blocked(self) -> bool:
+        """The broker takes no publishes just now: it is short of memory or disk."""
+        return self._link is not None and self._link.blocked
+
+    @property
+    def closed(self) -> bool:
+        """For good."""
+        return self._closed is not None
+
+    @property
+    def connected(self) -> bool:
+        return self._established.is_set() and self._closed is None
+
+    def fileno(self) -> int:
+        """The socket's number, or -1 without one."""
+        return self._link.fileno() if self._link is not None else -1
+
+    def consumes(self, queue: str) -> bool:
+        """Whether any of its channels has a consumer on `queue`."""
+        return any(c.queue == queue for channel in self._channels.values() for c in channel.consumers.values())
+
+    # ---- channels
+
+    async def channel(self, prefetch: int | None = None, confirms: bool = False) -> Channel:
+        """A new channel, with `prefetch` deliveries at most for each consumer, in confirm mode if asked for."""
+        channel = await bounded(self._open_channel(prefetch, confirms), self.timeout_s, "a new channel")
+        return channel
+
+    async def _open_channel(self, prefetch: int | None, confirms: bool) -> Channel:
+        await self.established()
+        link = self._link
+        assert link is not None
+        number = link.free_number(self._last_number)
+        if not number:
+            raise ClientError(f"all {link.channel_max} channels of this connection are in use: close some")
+        self._last_number = number
+        channel = Channel(self, number)
+        channel.prefetch = prefetch
+        channel.confirming = confirms
+        await channel.reopen(link)
+        self._channels[number] = channel
+        return channel
+
+    def forget(self, number: int) -> None:
+        """A channel was closed."""
+        self._channels.pop(number, None)
+
+    # ---- opening and closing
+
+    async def open(self) -> None:
+        link = await self._new_link()
+        self._take(link)
+        self._established.set()
+
+    async def established(self) -> None:
+        """Wait until there is a connection. Raises if there will be none; bounded by the caller."""
+        await self._established.wait()
+        if self._closed is not None:
+            raise again(self._closed)
+
+    async def close(self, timeout_s: float = 10.0) -> None:
+        """Close it with all its channels. What was published and acknowledged before is sent first.
+
+        Safe to call twice. A broker that does not answer within `timeout_s` is left alone.
+        """
+        if self._closed is not None:
+            return
+        self._finish(ConnectionLost("the connection was closed by this program"))
+        if self._replacing is not None:
+            self._replacing.cancel()
+        link = self._link
+        if link is None or link.error is not None:
+            return
+        try:
+            reply = link.replies.expect("connection.close-ok")
+            link.send(0, ConnectionClose(200, "Goodbye"))
+            await bounded(reply, timeout_s, "the reply to connection.close")
+        except (LeveretError, WaitTimeout) as error:
+            log.debug("the connection was not closed in good order: %s", error)
+        finally:
+            link.end(ConnectionLost("the connection was closed by this program"))
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _finish(self, error: Exception) -> None:
+        """There will be no other connection."""
+        self._closed = error
+        self._established.set()
+        for channel in list(self._channels.values()):
+            channel.lose(error)
+        self._channels.clear()
+
+    # ---- links
+
+    async def _new_link(self) -> Link:
+        return await open_link(self.target, self.name, self.heartbeat_s, self.timeout_s)
+
+    def _take(self, link: Link) -> None:
+        self._link = link
+        link.on_end = self._lost
+        link.on_blocked = self._blocked
+        if link.error is not None:
+            raise again(link.error)
+
+    def _blocked(self, blocked: bool, reason: str) -> None:
+        log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "lets publishers go on")
+        self._notify(self.on_blocked, blocked, reason)
+
+    def _lost(self, error: Exception) -> None:
+        """The link ended. While it was still being restored, that attempt has failed and knows it."""
+        if self._closed is not None or not self._established.is_set():
+            return
+        if not self._reconnect:
+            self._finish(error)
+        else:
+            log.warning("connection to %s lost: %s", self.target, error)
+            self._established.clear()
+            self._replacing = asyncio.get_running_loop().create_task(self._replace())
+        self._notify(self.on_lost, error)
+
+    async def _replace(self) -> None:
+        """Try until it works: a pause, a link, everything restored on it."""
+        attempt = 0
+        while True:
+            await self._backoff.wait(attempt)
+            attempt += 1
+            try:
+                await self._restore_on(await self._new_link())
+                break
+            except LeveretError as error:
+                log.warning("attempt %d to reconnect to %s failed: %s", attempt, self.target, error)
+        log.info("connected again to %s", self.target)
+        self._established.set()
+        self._notify(self.on_reconnect)
+
+    async def _restore_on(self, link: Link) -> None:
+        try:
+            self._take(link)
+            await bounded(self._restore(link), 6 * self.timeout_s, "the restoring of channels and queues")
+            if link.error is not None:
+                raise again(link.error)
+        except BaseException as error:
+            link.end(ConnectionLost(f"not everything could be restored: {error}"))
+            raise
+
+    async def _restore(self, link: Link) -> None:
+        channels = list(self._channels.values())
+        for channel in channels:
+            await channel.reopen(link)
+        await Restorer(link, self.topology).restore()
+        for channel in channels:
+            try:
+                await channel.restore_consumers()
+            except ChannelError as error:  # its queue is gone: that channel's end, not everybody's
+                log.warning("channel %d was not restored: %s", channel.number, error)
+
+    def _notify(self, callback: Callable[..., object] | None, *values: object) -> None:
+        if callback is None:
+            return
+        try:
+            callback(*values)
+        except Exception:
+            log.exception("a callback of the connection failed")

@@ -1,0 +1,146 @@
+"""A channel's verbs for queues, exchanges and bindings. What is declared is remembered for the next connection.
+
+A base of client/channel, apart from it only for its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from leveret.client.lifetime import Lifetime
+from leveret.wire.methods import (
+    ExchangeBind,
+    ExchangeDeclare,
+    ExchangeDelete,
+    ExchangeUnbind,
+    QueueBind,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
+    QueueUnbind,
+)
+
+Arguments = Mapping[str, Any] | None
+
+
+class QueueDeclared(NamedTuple):
+    """`messages` are the ready ones."""
+
+    queue: str
+    messages: int
+    consumers: int
+
+
+class Declaring(Lifetime):
+    # ---- queues
+
+    async def queue_declare(
+        self,
+        queue: str = "",
+        *,
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        arguments: Arguments = None,
+    ) -> QueueDeclared:
+        """Without a name the broker chooses one. Declared again after a reconnect, unless `passive`."""
+        method = QueueDeclare(
+            queue=self._topology.current(queue),
+            passive=passive,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            arguments=dict(arguments or {}),
+        )
+        reply = (await self.call(method, "queue.declare-ok")).method
+        assert isinstance(reply, QueueDeclareOk)
+        self._last_queue = reply.queue
+        if not passive and reply.queue not in self._topology.queues:
+            self._topology.add_queue(method, reply.queue)
+        return QueueDeclared(reply.queue, reply.message_count, reply.consumer_count)
+
+    async def queue_bind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
+        method = QueueBind(
+            queue=self._queue(queue),
+            exchange=exchange,
+            routing_key=routing_key,
+            arguments=dict(arguments or {}),
+        )
+        await self.call(method, "queue.bind-ok")
+        self._topology.add_binding(method)
+
+    async def queue_unbind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
+        name, table = self._queue(queue), dict(arguments or {})
+        method = QueueUnbind(queue=name, exchange=exchange, routing_key=routing_key, arguments=table)
+        await self.call(method, "queue.unbind-ok")
+        self._topology.remove_binding(
+            QueueBind(queue=name, exchange=exchange, routing_key=routing_key, arguments=table)
+        )
+
+    async def queue_delete(self, queue: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
+        """The number of messages that went with it."""
+        method = QueueDelete(queue=self._queue(queue), if_unused=if_unused, if_empty=if_empty)
+        reply = (await self.call(method, "queue.delete-ok")).method
+        assert isinstance(reply, QueueDeleteOk)
+        self._topology.remove_queue(method.queue)
+        return reply.message_count
+
+    async def queue_purge(self, queue: str) -> int:
+        """The number of ready messages that were removed."""
+        reply = (await self.call(QueuePurge(queue=self._queue(queue)), "queue.purge-ok")).method
+        assert isinstance(reply, QueuePurgeOk)
+        return reply.message_count
+
+    # ---- exchanges
+
+    async def exchange_declare(
+        self,
+        exchange: str,
+        type: str = "direct",
+        *,
+        passive: bool = False,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Arguments = None,
+    ) -> None:
+        method = ExchangeDeclare(
+            exchange=exchange,
+            type=type,
+            passive=passive,
+            durable=durable,
+            auto_delete=auto_delete,
+            internal=internal,
+            arguments=dict(arguments or {}),
+        )
+        await self.call(method, "exchange.declare-ok")
+        if not passive:
+            self._topology.add_exchange(method)
+
+    async def exchange_delete(self, exchange: str, *, if_unused: bool = False) -> None:
+        await self.call(ExchangeDelete(exchange=exchange, if_unused=if_unused), "exchange.delete-ok")
+        self._topology.remove_exchange(exchange)
+
+    async def exchange_bind(
+        self, destination: str, source: str, routing_key: str = "", arguments: Arguments = None
+    ) -> None:
+        method = ExchangeBind(
+            destination=destination, source=source, routing_key=routing_key, arguments=dict(arguments or {})
+        )
+        await self.call(method, "exchange.bind-ok")
+        self._topology.add_binding(method)
+
+    async def exchange_unbind(
+        self, destination: str, source: str, routing_key: str = "", arguments: Arguments = None
+    ) -> None:
+        table = dict(arguments or {})
+        method = ExchangeUnbind(destination=destination, source=source, routing_key=routing_key, arguments=table)
+        await self.call(method, "exchange.unbind-ok")
+        self._topology.remove_binding(
+            ExchangeBind(destination=destination, source=source, routing_key=routing_key, arguments=table)
+        )

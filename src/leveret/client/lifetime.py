@@ -1,0 +1,170 @@
+"""How a channel outlives connections: it holds the session of the present one, and waits for the next.
+
+The base of client/channel, without its verbs. Connections call `reopen`, `restore_consumers` and `lose`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+
+from leveret.client.consumer import Consumer
+from leveret.client.delivery import Returned
+from leveret.client.session import Session
+from leveret.client.topology import Topology
+from leveret.client.waiting import Reply, again, bounded
+from leveret.errors import ChannelError, ConnectionLost
+from leveret.wire.methods import BasicQos, Method
+
+if TYPE_CHECKING:
+    from leveret.client.connection import Connection
+    from leveret.client.transport import Link
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Lifetime:
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.number = number
+        self.on_return: Callable[[Returned], None] | None = None
+        self.on_close: Callable[[Exception], None] | None = None
+        self.consumers: dict[str, Consumer] = {}
+        self.prefetch: int | None = None  # of each consumer that is started next
+        self.prefetch_shared: int | None = None  # of the whole channel (global)
+        self.confirming = False
+        self._connection = connection
+        self._session: Session | None = None
+        self._closed: Exception | None = None
+        self._last_queue = ""
+
+    @property
+    def closed(self) -> bool:
+        """For good: by this program, by the broker, or because the connection will not come back."""
+        return self._closed is not None
+
+    @property
+    def timeout_s(self) -> float:
+        """The bound of every wait for a reply."""
+        return self._connection.timeout_s
+
+    async def close(self) -> None:
+        """Close it; unacknowledged deliveries go back to their queues. Safe to call twice."""
+        if self._closed is not None:
+            return
+        self._closed = ConnectionLost("the channel was closed by this program")
+        session = self._session
+        try:
+            if session is not None and session.error is None:
+                await self._bounded(session.close(), "the reply to channel.close")
+        except (ConnectionLost, ChannelError):
+            log.debug("channel %d was gone before it was closed", self.number)
+        finally:
+            if session is not None:
+                session.end(self._closed)
+            self._connection.forget(self.number)
+            self._end_consumers(self._closed)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # ---- calls
+
+    async def call(self, method: Method, reply: str) -> Reply:
+        """Send `method` and wait for its reply, for the connection's `timeout_s` at most."""
+        return await self._bounded(self._call(method, reply), f"the reply to {method.name}")
+
+    async def _call(self, method: Method, reply: str) -> Reply:
+        return await (await self._open_session()).call(method, reply)
+
+    async def _bounded(self, waiting: Coroutine[Any, Any, T], what: str) -> T:
+        return await bounded(waiting, self.timeout_s, f"{what} (channel {self.number})")
+
+    async def _open_session(self) -> Session:
+        """The present session; without one, that of the next connection."""
+        while True:
+            if self._closed is not None:
+                raise again(self._closed)
+            session = self._session
+            if session is not None and session.error is None:
+                return session
+            await self._connection.established()
+
+    def _refuse(self) -> NoReturn:
+        """There is no session just now, and the caller does not wait."""
+        if self._closed is not None:
+            raise again(self._closed)
+        raise ConnectionLost("there is no connection to the broker just now; it is being replaced")
+
+    @property
+    def _topology(self) -> Topology:
+        return self._connection.topology
+
+    def _queue(self, name: str) -> str:
+        """A queue's present name; empty is the queue this channel declared last, as in AMQP."""
+        return self._topology.current(name or self._last_queue)
+
+    # ---- from one connection to the next
+
+    async def reopen(self, link: Link) -> None:
+        """Go on with a new session on `link`, in the same mode."""
+        session = Session(link, self.number, self.consumers)
+        session.on_end = self._session_ended
+        session.on_return = self._returned
+        await session.open()
+        if self.prefetch_shared is not None:
+            await session.call(BasicQos(0, self.prefetch_shared, True), "basic.qos-ok")
+        if self.prefetch is not None:
+            await session.call(BasicQos(0, self.prefetch, False), "basic.qos-ok")
+        if self.confirming:
+            await session.confirm_select()
+        self._session = session
+        if self._closed is not None:  # meanwhile, by the program
+            await session.close()
+
+    async def restore_consumers(self) -> None:
+        """Start them as they were, each with the prefetch it was started with."""
+        session = self._session
+        if session is None or session.error is not None:
+            return
+        prefetch = self.prefetch
+        for consumer in list(self.consumers.values()):
+            if consumer.prefetch != prefetch:
+                prefetch = consumer.prefetch
+                await session.call(BasicQos(0, prefetch or 0, False), "basic.qos-ok")
+            consumer.queue = self._topology.current(consumer.queue)
+            await session.call(consumer.method(), "basic.consume-ok")
+        if prefetch != self.prefetch:
+            await session.call(BasicQos(0, self.prefetch or 0, False), "basic.qos-ok")
+
+    def lose(self, error: Exception) -> None:
+        """The connection will not come back."""
+        if self._closed is None:
+            self._end(error)
+
+    def _session_ended(self, error: Exception) -> None:
+        if isinstance(error, ChannelError) and self._closed is None:
+            self._connection.forget(self.number)
+            self._end(error)
+
+    def _end_consumers(self, error: Exception) -> None:
+        for consumer in list(self.consumers.values()):
+            consumer.ended(error)
+        self.consumers.clear()
+
+    def _end(self, error: Exception) -> None:
+        self._closed = error
+        self._end_consumers(error)
+        if self.on_close is not None:
+            try:
+                self.on_close(error)
+            except Exception:
+                log.exception("on_close of channel %d failed", self.number)
+
+    def _returned(self, message: Returned) -> None:
+        if self.on_return is not None:
+            self.on_return(message)
