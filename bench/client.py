@@ -39,7 +39,7 @@ async def consume_with_leveret(port: int, queue: str, count: int) -> float:
     """The same with Leveret's asyncio client."""
     from leveret.client import connect
 
-    connection = await connect(f"amqp://guest:guest@127.0.0.1:{port}/")
+    connection = await connect(f"amqp://guest:guest@127.0.0.1:{port}/%2F")
     channel = await connection.channel(prefetch=PREFETCH)
     drained = asyncio.Event()
     left = count

@@ -6,7 +6,9 @@ Leveret only.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from brokers import KINDS, Broker
 
 Connect = Callable[..., BlockingConnection]
+CLOSE_S = 10.0
 _numbers = itertools.count(1)
 
 
@@ -92,10 +95,9 @@ def managed_broker(broker_kind: type[Broker]) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A name for a queue or exchange that no other test of this session uses."""
-    function = request.node.originalname.removeprefix("test_")
-    return f"{function[:80]}-{next(_numbers)}"
+def name() -> str:
+    """A name for a queue or exchange that no other test uses; short, as reply texts end at 255 bytes."""
+    return f"q{next(_numbers)}"
 
 
 @pytest.fixture
@@ -108,12 +110,19 @@ def connect(broker: Broker) -> Iterator[Connect]:
         return opened[-1]
 
     yield open_connection
-    for connection in opened:
-        try:
-            if connection.is_open:
-                connection.close()
-        except pika.exceptions.AMQPError:
-            pass  # the broker closed it meanwhile, as some tests want
+    # pika waits for outstanding replies for ever; after a failed test those may never come.
+    closers = [threading.Thread(target=_close, args=(connection,), daemon=True) for connection in opened]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join(CLOSE_S)
+
+
+def _close(connection: BlockingConnection) -> None:
+    # The broker may have closed it meanwhile, as some tests want.
+    with contextlib.suppress(pika.exceptions.AMQPError):
+        if connection.is_open:
+            connection.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from conformance.support import channel_refused, drain, publish, queue_exists, ready
+from conformance.support import channel_refused, drain, publish, ready
 
 FLAGS = ["durable", "exclusive", "auto_delete"]
 
@@ -125,12 +125,6 @@ def test_a_name_may_be_255_bytes_long(channel: BlockingChannel, name: str) -> No
     queue = name.ljust(255, "x")
     assert channel.queue_declare(queue).method.queue == queue
     assert ready(channel, queue) == 0
-
-
-def test_cr_and_lf_are_stripped_from_names(connection: BlockingConnection, name: str) -> None:
-    channel = connection.channel()
-    assert channel.queue_declare(f"{name}\r\n").method.queue == name
-    assert queue_exists(connection, name)
 
 
 def test_names_beginning_with_amq_are_reserved(channel: BlockingChannel) -> None:

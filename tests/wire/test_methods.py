@@ -1,9 +1,9 @@
-"""Methods and properties: every one round-trips, pika agrees on the bytes, damage gives CodecError."""
+"""Methods: every one round-trips, pika reads and writes the same octets, damage gives CodecError."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from datetime import UTC, datetime
+import contextlib
+from dataclasses import fields
 
 import pika.spec
 import pytest
@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from leveret.errors import CodecError
 from leveret.wire import methods
 from leveret.wire.methods import METHODS, Method, UnknownMethod, decode_method, encode_method
-from leveret.wire.properties import BasicProperties, decode_properties, encode_properties
-from leveret.wire.scan import scan
 
 EVERY = list(METHODS.values())
 KINDS = {
@@ -48,10 +46,8 @@ def test_a_method_cut_short_is_a_codec_error(method: Method, data: st.DataObject
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_method_or_a_codec_error(data: bytes) -> None:
-    try:
+    with contextlib.suppress(CodecError):
         assert isinstance(decode_method(data), Method)
-    except CodecError:
-        pass
 
 
 def test_an_unknown_method_says_which() -> None:
@@ -84,47 +80,46 @@ def test_pika_writes_the_same_bytes(ours: Method, theirs: pika.amqp_object.Metho
     assert encode_method(ours)[4:] == b"".join(theirs.encode())
 
 
-texts = st.none() | st.text(max_size=30)
-any_properties = st.builds(
-    BasicProperties,
-    content_type=texts, content_encoding=texts, correlation_id=texts, reply_to=texts, expiration=texts,
-    message_id=texts, type=texts, user_id=texts, app_id=texts, cluster_id=texts,
-    headers=st.none() | KINDS["Table"],
-    delivery_mode=st.none() | st.integers(0, 255),
-    priority=st.none() | st.integers(0, 255),
-    timestamp=st.none() | st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0)),
-)  # fmt: skip
+def used(cls: type[Method]) -> st.SearchStrategy[Method]:
+    """Methods of the class as peers send them: reserved fields stay empty."""
+    named = [item for item in fields(cls) if not item.name.startswith("reserved")]
+    return st.builds(cls, **{item.name: KINDS[str(item.type)] for item in named})
 
 
-@given(any_properties)
-def test_any_properties_round_trip_and_scan_sees_the_same(properties: BasicProperties) -> None:
-    encoded = encode_properties(properties)
-    assert decode_properties(encoded) == properties
-    seen = scan(bytes(12) + encoded)
-    assert seen.delivery_mode == (properties.delivery_mode or 0)
-    assert seen.priority == (properties.priority or 0)
-    assert seen.expiration == (properties.expiration or "")
-    assert seen.user_id == (properties.user_id or "")
-    assert bool(seen.headers_at) == (properties.headers is not None)
+def plain(value: object) -> object:
+    """pika gives long strings as text where they are."""
+    return value.encode() if isinstance(value, str) else value
 
 
-@given(st.binary(max_size=100))
-def test_any_bytes_give_properties_or_a_codec_error(data: bytes) -> None:
-    for read in (lambda: decode_properties(data), lambda: scan(data)):
-        try:
-            read()
-        except CodecError:
-            pass
+@given(st.sampled_from(EVERY).flatmap(used))
+def test_pika_writes_and_reads_every_method_alike(ours: Method) -> None:
+    values = [getattr(ours, item.name) for item in fields(ours)]
+    kind = pika.spec.methods[ours.class_id << 16 | ours.method_id]
+    theirs, read = kind(*values), kind(*([None] * len(values)))
+    assert encode_method(ours)[4:] == b"".join(theirs.encode())
+    if kind is pika.spec.Connection.UpdateSecret:
+        return  # pika 1.3 reads the secret into an attribute of connection.start
+    read.decode(encode_method(ours)[4:])
+    assert list(map(plain, vars(read).values())) == list(map(plain, values))
 
 
-def test_pika_reads_our_properties() -> None:
-    ours = BasicProperties(content_type="text/plain", headers={"a": 1}, delivery_mode=2, expiration="10")
-    theirs = pika.spec.BasicProperties()
-    theirs.decode(encode_properties(ours))
-    assert (theirs.content_type, theirs.headers, theirs.delivery_mode, theirs.expiration) == (
-        "text/plain",
-        {"a": 1},
-        2,
-        "10",
-    )
-    assert replace(ours, headers=None) != ours
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.name)
+def test_pika_knows_the_same_methods_as_synchronous_and_content_bearing(cls: type[Method]) -> None:
+    theirs = pika.spec.methods[cls.class_id << 16 | cls.method_id]
+    assert cls.synchronous == theirs(*([None] * len(fields(cls)))).synchronous
+    assert cls.has_content == pika.spec.has_content(theirs.INDEX)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        methods.QueueDeclare(queue="\ud800"),
+        methods.QueueDeclare(queue="q" * 256),
+        methods.QueueDeclare(arguments={"k": "\ud800"}),
+        methods.ConnectionTune(channel_max=-1),
+        methods.ConnectionTune(channel_max=2**16),
+    ],
+)
+def test_a_value_that_does_not_fit_its_field_is_a_codec_error(method: Method) -> None:
+    with pytest.raises(CodecError):
+        encode_method(method)

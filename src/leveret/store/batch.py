@@ -36,7 +36,7 @@ class Record:
         self.state: int = IDLE
 
     def encode_into(self, parts: list[bytes]) -> int:
-        """Append the octets to keep; how many they are, always the same for a record."""
+        """Append the octets to keep; how many they are, at least one and always the same for a record."""
         raise NotImplementedError
 
     def length(self) -> int:

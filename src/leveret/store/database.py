@@ -201,8 +201,10 @@ class Database:
         return QueueRow(number, vhost, name, definition, messages, size, delivered, max(position, delivered))
 
     def close(self) -> None:
-        """Move the WAL into the database and close it."""
+        """Move the WAL into the database and close it; a transaction that failed half way is undone."""
         try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
             self._connection.execute("pragma wal_checkpoint(truncate)")
         finally:
             self._connection.close()

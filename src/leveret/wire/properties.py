@@ -50,6 +50,8 @@ def _read_octet(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def _write_time(value: datetime | int) -> bytes:
+    if isinstance(value, datetime) and value.utcoffset() is None:
+        raise CodecError("a timestamp must know its time zone")
     seconds = value if isinstance(value, int) else (value - _EPOCH) // timedelta(seconds=1)
     if not 0 <= seconds < 2**64:
         raise CodecError(f"timestamp {value} cannot be written")

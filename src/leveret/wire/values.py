@@ -1,7 +1,7 @@
 """AMQP values: short and long strings, and field tables with every type as RabbitMQ reads and writes it.
 
-Decoding raises CodecError for anything malformed and nothing else. Strings are UTF-8; octets that are not survive as
-surrogate escapes in short strings, and a long string that is not UTF-8 is given as bytes.
+Anything malformed, or that no type can hold, raises CodecError and nothing else, both ways. Strings are UTF-8; octets
+that are not survive as surrogate escapes in short strings, and a long string that is not UTF-8 is given as bytes.
 Source: AMQP 0-9-1 section 4.2.5 and RabbitMQ's "errata" page, which settles the type letters.
 """
 
@@ -18,15 +18,23 @@ FieldValue = object
 """bool, int, float, Decimal, str, bytes, datetime (aware), None, list or dict of these."""
 
 NESTING_MAX = 100
+INT32_DIGITS_MAX = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # ---- strings
 
 
+def _encode_text(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise CodecError(f"{text!r:.80} holds surrogates that stand for no octet") from None
+
+
 def encode_shortstr(text: str) -> bytes:
     """One octet of length, then UTF-8; CodecError above 255 octets."""
-    data = text.encode("utf-8", "surrogateescape")
+    data = _encode_text(text)
     if len(data) > 255:
         raise CodecError(f"a short string holds 255 octets, not {len(data)}")
     return bytes((len(data),)) + data
@@ -66,6 +74,8 @@ def encode_table(table: Mapping[str, FieldValue]) -> bytes:
 def _encode_table(table: Mapping[str, FieldValue], depth: int) -> bytes:
     parts = []
     for name, value in table.items():
+        if not isinstance(name, str):
+            raise CodecError(f"a name in a field table is text, not {type(name).__name__}")
         parts.append(encode_shortstr(name))
         parts.append(_encode_value(value, depth + 1))
     return encode_longstr(b"".join(parts))
@@ -94,17 +104,21 @@ def _write_int(value: int) -> bytes:
 
 def _write_decimal(value: Decimal) -> bytes:
     sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or not exponent >= -255:
-        raise CodecError(f"decimal {value} cannot be written")
-    number = int("".join(map(str, digits)) or "0") * 10 ** max(0, exponent)
+    if not isinstance(exponent, int) or exponent < -255:
+        raise CodecError(f"decimal {value!s:.40} cannot be written")
+    zeros = max(0, exponent) if value else 0
+    # Measured before it is computed: the integer of Decimal("1E+99999999") would not fit into memory.
+    if len(digits) + zeros > INT32_DIGITS_MAX:
+        raise CodecError(f"decimal {value!s:.40} does not fit into 32 bits")
+    number = int("".join(map(str, digits))) * 10**zeros
     number = -number if sign else number
     if not -(2**31) <= number < 2**31:
-        raise CodecError(f"decimal {value} does not fit into 32 bits")
+        raise CodecError(f"decimal {value!s:.40} does not fit into 32 bits")
     return b"D" + struct.pack(">Bi", max(0, -exponent), number)
 
 
 def _write_time(value: datetime) -> bytes:
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         raise CodecError("a timestamp must know its time zone")
     seconds = (value - _EPOCH) // timedelta(seconds=1)
     return b"T" + struct.pack(">q", seconds)
@@ -113,7 +127,7 @@ def _write_time(value: datetime) -> bytes:
 _WRITERS: Sequence[tuple[type, Callable[..., bytes]]] = (
     (bool, lambda value: b"t\x01" if value else b"t\x00"),
     (int, _write_int),
-    (str, lambda value: b"S" + encode_longstr(value.encode("utf-8", "surrogateescape"))),
+    (str, lambda value: b"S" + encode_longstr(_encode_text(value))),
     (type(None), lambda value: b"V"),
     (float, lambda value: b"d" + struct.pack(">d", value)),
     (bytes, lambda value: b"x" + encode_longstr(value)),
@@ -198,6 +212,11 @@ def _same(value: FieldValue) -> FieldValue:
     return value
 
 
+def _read_decimal(scale: int, number: int) -> Decimal:
+    """Built, not computed: arithmetic would round to the caller's decimal context, or trap."""
+    return Decimal((int(number < 0), tuple(map(int, str(abs(number)))), -scale))
+
+
 def _read_time(seconds: int) -> FieldValue:
     """An aware datetime; a number where no calendar reaches."""
     try:
@@ -218,7 +237,7 @@ _NUMBERS: dict[bytes, tuple[struct.Struct, Callable[..., FieldValue]]] = {
     b"L": (struct.Struct(">q"), _same),
     b"f": (struct.Struct(">f"), _same),
     b"d": (struct.Struct(">d"), _same),
-    b"D": (struct.Struct(">Bi"), lambda scale, value: Decimal(value).scaleb(-scale)),
+    b"D": (struct.Struct(">Bi"), _read_decimal),
     b"T": (struct.Struct(">q"), _read_time),
     b"V": (struct.Struct(">"), lambda: None),
 }
