@@ -182,7 +182,7 @@ def queue_bind(session: Session, channel: Channel, method: m.QueueBind) -> m.Met
 def queue_unbind(session: Session, channel: Channel, method: m.QueueUnbind) -> m.Method:
     name = named(channel, method.queue)
     if name in channel.vhost.queues:
-        queue = channel.vhost.queue(name, session)
+        queue = channel.vhost.queue(name)
         key = binding_key(channel, method.queue, method.routing_key)
         channel.vhost.unbind(stripped(method.exchange), queue, key, dict(method.arguments))
     return m.QueueUnbindOk()
