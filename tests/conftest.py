@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here")
+    # A terminated test run ends its brokers too, as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
