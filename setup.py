@@ -29,6 +29,8 @@ COMPILED = [
     "src/leveret/broker/headers.py",
     "src/leveret/broker/exchange.py",
     "src/leveret/broker/flow.py",
+    "src/leveret/broker/limit.py",
+    "src/leveret/broker/transaction.py",
     "src/leveret/broker/queue.py",
     "src/leveret/broker/router.py",
     "src/leveret/server/session.py",

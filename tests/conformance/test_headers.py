@@ -63,7 +63,6 @@ def test_match(channel: BlockingChannel, name: str, binding: Table, headers: Tab
         -1,
         2**31,
         2**40,
-        1.5,
         Decimal("3.14"),
         datetime(2024, 5, 1, tzinfo=UTC),
         [1, "a", [True]],

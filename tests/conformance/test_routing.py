@@ -18,7 +18,7 @@ def test_the_default_exchange_reaches_every_queue_by_its_name(channel: BlockingC
 
 def test_direct_reaches_the_queues_bound_with_exactly_the_key(channel: BlockingChannel, name: str) -> None:
     channel.exchange_declare(name, "direct")
-    red, both, none = bound_queue(channel, name, "red"), bound_queue(channel, name, "red", "blue"), ""
+    red, both = bound_queue(channel, name, "red"), bound_queue(channel, name, "red", "blue")
     none = bound_queue(channel, name, "re", "redd", "RED", "#", "*")
     channel.basic_publish(name, "red", b"r")
     channel.basic_publish(name, "blue", b"b")

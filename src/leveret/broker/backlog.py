@@ -41,6 +41,8 @@ class Backlog:
         self.paged_bytes: int = 0
         self.paged_from: int = 0
         self.ever_paged: bool = False
+        # Octets of the bodies of all ready messages; after a restart, of what is stored of them.
+        self.bytes: int = 0
         self._loading: bool = False
         self._generation: int = 0
 
@@ -50,6 +52,7 @@ class Backlog:
 
     def push(self, message: Message) -> None:
         """A new message, behind all others. It is kept in memory only while there is room in the window."""
+        self.bytes += len(message.body)
         if self.paged or (self._pages and (len(self.window) >= WINDOW_MESSAGES or self.window_bytes >= WINDOW_BYTES)):
             self._page_out(message)
         else:
@@ -68,6 +71,7 @@ class Backlog:
 
     def give_back(self, message: Message) -> None:
         """A message that was delivered and not acknowledged takes its old place."""
+        self.bytes += len(message.body)
         heapq.heappush(self.returned, (message.position, message))
 
     def head(self) -> Message | None:
@@ -83,8 +87,11 @@ class Backlog:
     def pop(self) -> Message:
         """Take what `head` showed."""
         if self.returned:
-            return heapq.heappop(self.returned)[1]
+            message = heapq.heappop(self.returned)[1]
+            self.bytes -= len(message.body)
+            return message
         message = self.window.popleft()
+        self.bytes -= len(message.body)
         self.window_bytes -= message.size()
         if self.paged and len(self.window) < WINDOW_MESSAGES // 2 and self.window_bytes < WINDOW_BYTES // 2:
             self._load()
@@ -93,6 +100,7 @@ class Backlog:
     def recover(self, messages: int, bytes_: int) -> None:
         """At start: everything is in the store."""
         self.paged = messages
+        self.bytes = bytes_
         self.paged_bytes = bytes_
         self.ever_paged = True
 
@@ -105,6 +113,7 @@ class Backlog:
         self.window_bytes = 0
         self.paged = 0
         self.paged_bytes = 0
+        self.bytes = 0
         self._loading = False
         self._generation += 1
         return gone

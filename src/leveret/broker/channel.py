@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.broker.confirms import Confirms
 from leveret.broker.consumer import Consumer
 from leveret.broker.message import Message
+from leveret.broker.transaction import ACK, DISCARD, REQUEUE, Transaction
 from leveret.errors import ChannelError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Channel:
         self.last_tag: int = 0
         self.lowest: int = 1
         self.confirms: Confirms | None = None
-        self.transactional: bool = False
+        self.transaction: Transaction | None = None
         self.closed: bool = False
 
     # ---- deliveries
@@ -49,6 +50,7 @@ class Channel:
             message.delivered_at = self.vhost.now
             message.queue.unacked += 1
             consumer.unacked += 1
+            message.tag = tag
             self.unacked[tag] = message
         return tag
 
@@ -57,6 +59,7 @@ class Channel:
         self.last_tag += 1
         message.delivered_at = self.vhost.now
         message.queue.unacked += 1
+        message.tag = self.last_tag
         self.unacked[self.last_tag] = message
         return self.last_tag
 
@@ -68,12 +71,11 @@ class Channel:
 
     def ack(self, tag: int, multiple: bool) -> None:
         """Delete the message of `tag`, with `multiple` all up to it (0: all). An unknown tag is a channel error."""
+        if self.transaction is not None:
+            self.transaction.settled.append((self._take(tag, multiple), ACK))
+            return
         if multiple:
-            taken = self._take_to(tag)
-            for message in taken:
-                self._release(message)
-                message.queue.acknowledge(message)
-            self._make_room([message.consumer for message in taken])
+            self._acknowledge(self._take_to(tag))
             return
         found = self.unacked.pop(tag, None)
         if found is None:
@@ -85,16 +87,27 @@ class Channel:
         if self.waiting:
             self._make_room([])
 
+    def _acknowledge(self, taken: list[Message]) -> None:
+        for message in taken:
+            self._release(message)
+            message.queue.acknowledge(message)
+        self._make_room([message.consumer for message in taken])
+
     def reject(self, tag: int, multiple: bool, requeue: bool) -> None:
         """Give back or drop the message of `tag`; with `multiple` as in `ack`."""
-        if multiple:
-            messages = self._take_to(tag)
+        messages = self._take(tag, multiple)
+        if self.transaction is not None:
+            self.transaction.settled.append((messages, REQUEUE if requeue else DISCARD))
         else:
-            found = self.unacked.pop(tag, None)
-            if found is None:
-                raise unknown_tag(tag)
-            messages = [found]
-        self._return(messages, requeue)
+            self._return(messages, requeue)
+
+    def _take(self, tag: int, multiple: bool) -> list[Message]:
+        if multiple:
+            return self._take_to(tag)
+        found = self.unacked.pop(tag, None)
+        if found is None:
+            raise unknown_tag(tag)
+        return [found]
 
     def recover(self) -> None:
         """Give back everything that is unacknowledged."""
@@ -157,6 +170,28 @@ class Channel:
             first.queue.resume(first)
         self.waiting.extend(waiting)
 
+    # ---- transactions
+
+    def commit_settled(self) -> None:
+        """What was acknowledged or rejected in the transaction happens now."""
+        if self.transaction is not None:
+            for messages, what in self.transaction.take_settled():
+                if what == ACK:
+                    self._acknowledge(messages)
+                else:
+                    self._return(messages, what == REQUEUE)
+
+    def roll_back(self) -> None:
+        """Nothing in the transaction happened: its messages are unacknowledged again, under their old tags."""
+        if self.transaction is None:
+            return
+        self.transaction.take_publishes()
+        for messages, _ in self.transaction.take_settled():
+            for message in messages:
+                self.unacked[message.tag] = message
+                self.lowest = min(self.lowest, message.tag)
+        self.unacked = dict(sorted(self.unacked.items(), key=_tag))
+
     # ---- life
 
     def limit_changed(self, limit: int) -> None:
@@ -173,6 +208,7 @@ class Channel:
 
     def give_back_all(self) -> list[Queue]:
         """The second half: every unacknowledged message is ready again; the queues to dispatch."""
+        self.roll_back()
         queues: dict[int, Queue] = {}
         for message in self._take_to(0):
             self._release(message)
@@ -186,6 +222,10 @@ class Channel:
         for queue in self.give_back_all():
             if not queue.deleted:
                 queue.dispatch()
+
+
+def _tag(item: tuple[int, Message]) -> int:
+    return item[0]
 
 
 def unknown_tag(tag: int) -> ChannelError:

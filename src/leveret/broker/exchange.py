@@ -185,26 +185,33 @@ EXCHANGE_TYPES: Final = ("direct", "fanout", "topic", "headers")
 
 
 def route(
-    exchange: Exchange, key: str, headers: Headers, queues: Mapping[str, Destination], exchanges: dict[str, Exchange]
+    exchange: Exchange,
+    keys: list[str],
+    headers: Headers,
+    queues: Mapping[str, Destination],
+    exchanges: dict[str, Exchange],
 ) -> list[Destination]:
     """The queues a message goes to, each once. The default exchange finds them by name in `queues`.
 
-    Exchanges are visited once, so cycles end. An exchange at which nothing matched passes on to its alternate.
+    Exchanges are visited once, so cycles end. An exchange at which no key matched passes on to its alternate.
     """
     found: dict[str, Destination] = {}
     seen = {exchange.name}
     waiting = [exchange]
     while waiting:
         current = waiting.pop()
-        if current.name == "":
-            queue = queues.get(key)
-            matched = [] if queue is None else [queue]
-        else:
-            matched = current.matches(key, headers)
+        matched: list[Destination] = []
+        for key in keys:
+            if current.name == "":
+                queue = queues.get(key)
+                if queue is not None:
+                    matched.append(queue)
+            else:
+                matched.extend(current.matches(key, headers))
         if not matched and current.alternate:
             alternate = exchanges.get(current.alternate)
             if alternate is not None:
-                matched = [alternate]
+                matched.append(alternate)
         for destination in matched:
             if not isinstance(destination, Exchange):
                 found[destination.name] = destination

@@ -37,6 +37,7 @@ class Message(Record):
         # While unacknowledged: who holds it, and since when (ms). A message taken by basic.get has no consumer.
         self.consumer: Consumer | None = None
         self.delivered_at: int = 0
+        self.tag: int = 0
         self.redelivered: bool = False
 
     def encode_into(self, parts: list[bytes]) -> int:

@@ -12,6 +12,7 @@ from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
 from leveret.broker.exchange import Destination
 from leveret.broker.flow import FULL_MESSAGES, Flow
+from leveret.broker.limit import Limit
 from leveret.broker.message import Message
 from leveret.store.batch import GATHERED, IDLE
 from leveret.wire.scan import Scan
@@ -44,6 +45,7 @@ class Queue(Destination):
         self.kept: Final = durable and owner is None
         ttl = arguments.get("x-message-ttl")
         self.ttl_ms: Final = ttl if isinstance(ttl, int) else -1
+        self.limit: Final = Limit(arguments)
         # In memory.
         self.store: Final = vhost.store
         self.backlog: Final = Backlog(self, vhost.store)
@@ -79,6 +81,11 @@ class Queue(Destination):
         peer: Peer,
     ) -> None:
         """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe. `peer` sent it."""
+        limit = self.limit
+        if limit.rejects and limit.full(self.backlog, len(body)) and not self.ring:
+            if confirms is not None:
+                confirms.refuse(sequence)
+            return
         message = Message(self, self.next_position, address, header, body, scan)
         self.next_position += 1
         self.published += 1
@@ -99,8 +106,12 @@ class Queue(Destination):
             if self.expires_any:
                 backlog.push(message)
                 self.expire()
+                if limit.drops:
+                    self._drop_excess()
                 return
         backlog.push(message)
+        if limit.drops:
+            self._drop_excess()
         if confirms is None and backlog.count >= FULL_MESSAGES:
             self.flow.full(peer)
 
@@ -111,6 +122,12 @@ class Queue(Destination):
             ttl = expiration_ms
         message.expires = max(1, self.vhost.now + ttl)
         self.expires_any = True
+
+    def _drop_excess(self) -> None:
+        """The oldest ready messages go while there are more than the limit allows."""
+        backlog = self.backlog
+        while self.limit.exceeded(backlog) and backlog.head() is not None:
+            self._drop(backlog.pop())
 
     # ---- out
 
@@ -198,6 +215,8 @@ class Queue(Destination):
         """The backlog has more in memory than before."""
         if not self.deleted:
             self.dispatch()
+            if self.limit.drops:
+                self._drop_excess()
 
     # ---- expiry: only ever at the front, as in RabbitMQ's classic queues
 

@@ -6,17 +6,21 @@ unroutable, and counts confirms. Called by server/session for each publish.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
+from leveret.broker.arguments import parse_expiration, type_name
 from leveret.broker.exchange import Exchange, route
 from leveret.broker.queue import Queue
 from leveret.errors import ChannelError, CodecError, ConnectionError
 from leveret.wire.events import Address
+from leveret.wire.properties import decode_properties, encode_properties
 from leveret.wire.scan import Scan, Scanner
 from leveret.wire.values import decode_table
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
+    from leveret.broker.confirms import Confirms
     from leveret.broker.vhost import VirtualHost
 
 
@@ -35,13 +39,31 @@ class Router:
     def publish(self, channel: Channel, address: Address, header: bytes, body: bytes) -> None:
         """basic.publish. Wrong use raises ChannelError or ConnectionError; nothing is routed then."""
         scan = self._check(channel, address, header)
-        expiration_ms = parse_expiration(scan.expiration) if scan.expiration else -1
+        transaction = channel.transaction
+        if transaction is None:
+            self._route(channel, address, header, body, scan, channel.confirms)
+        else:
+            self._exchange(address)
+            transaction.publishes.append((address, header, body))
+
+    def commit(self, channel: Channel) -> None:
+        """tx.commit: what was published in the transaction is routed now."""
+        transaction = channel.transaction
+        if transaction is not None:
+            for address, header, body in transaction.take_publishes():
+                self._route(channel, address, header, body, self._scanner.scan(header), transaction.confirms)
+
+    def _route(
+        self, channel: Channel, address: Address, header: bytes, body: bytes, scan: Scan, confirms: Confirms | None
+    ) -> None:
+        expiration_ms = parse_expiration(scan.expiration) if scan.has_expiration else -1
         found = address.route
-        if found is not None and address.route_epoch == self._vhost.epoch:
+        if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
             queues = cast(Route, found).queues
         else:
             queues = self._find(address, header, scan)
-        confirms = channel.confirms
+            if scan.has_copies:
+                header = without_bcc(header)
         sequence = 0
         if confirms is not None:
             sequence = confirms.next()
@@ -69,19 +91,50 @@ class Router:
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
         return scan
 
-    def _find(self, address: Address, header: bytes, scan: Scan) -> list[Queue]:
+    def _exchange(self, address: Address) -> Exchange:
         vhost = self._vhost
         exchange: Exchange = vhost.exchange(address.exchange)
         if exchange.internal:
             text = f"cannot publish to internal exchange '{exchange.name}' in vhost '{vhost.name}'"
             raise ChannelError(403, f"ACCESS_REFUSED - {text}")
+        return exchange
+
+    def _find(self, address: Address, header: bytes, scan: Scan) -> list[Queue]:
+        vhost = self._vhost
+        exchange = self._exchange(address)
         headers = Headers(header, scan)
-        found = route(exchange, address.routing_key, headers, vhost.queues, vhost.exchanges)
+        keys = [address.routing_key]
+        if scan.has_copies:
+            keys.extend(copies(headers.table()))
+        found = route(exchange, keys, headers, vhost.queues, vhost.exchanges)
         queues = [cast(Queue, queue) for queue in found]
         if not headers.used:
             address.route = Route(queues)
             address.route_epoch = vhost.epoch
         return queues
+
+
+def copies(table: dict[str, object]) -> list[str]:
+    """The further routing keys in a message's CC and BCC headers; 406 if they are not arrays of strings."""
+    keys: list[str] = []
+    for name in ("CC", "BCC"):
+        if name not in table:
+            continue
+        value = table[name]
+        if not isinstance(value, list):
+            text = f'invalid message: {{unacceptable_type_in_header,"{name}",{type_name(value)}}}'
+            raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
+        keys.extend(key for key in value if isinstance(key, str))
+    return keys
+
+
+def without_bcc(header: bytes) -> bytes:
+    """The header as receivers may see it."""
+    properties = decode_properties(header, 12)
+    if properties.headers is None or "BCC" not in properties.headers:
+        return header
+    kept = {name: value for name, value in properties.headers.items() if name != "BCC"}
+    return header[:12] + encode_properties(replace(properties, headers=kept))
 
 
 class Headers:
@@ -100,15 +153,3 @@ class Headers:
             return dict(decode_table(self._header, self._at)[0])
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
-
-
-def parse_expiration(text: str) -> int:
-    """A message's own time to live in ms; 406 if it is not a whole number from 0 to 2**32 - 1."""
-    if not (text.isascii() and text.lstrip("-").isdigit()):
-        raise ChannelError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': no_integer")
-    value = int(text)
-    if value < 0:
-        raise ChannelError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': {{value_negative,{value}}}")
-    if value > 4294967295:
-        raise ChannelError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': {{value_too_big,{value}}}")
-    return value

@@ -229,8 +229,9 @@ class VirtualHost:
         if name:
             self._not_reserved("queue", name)
         else:
+            x_arguments.check_server_named(arguments)
             name = f"amq.gen-{self._random_name()}"
-        x_arguments.check_queue_arguments(name, self.name, durable, exclusive, arguments)
+        x_arguments.check_queue_arguments(name, self.name, durable, exclusive, arguments, auto_delete=auto_delete)
         owner = peer if exclusive else None
         queue = Queue(self, self._take_id(), name, durable, auto_delete, owner, arguments)
         self._insert_queue(queue)

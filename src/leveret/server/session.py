@@ -34,6 +34,7 @@ from leveret.wire.methods import (
     ChannelClose,
     ConnectionClose,
     Method,
+    TxCommitOk,
 )
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ class Session(Peer):
     def _confirm(self, channel: Channel) -> None:
         confirms = channel.confirms
         if confirms is None:
+            self._commit(channel)
             return
         before = confirms.floor
         refused, upto, singles = confirms.take()
@@ -238,6 +240,14 @@ class Session(Peer):
             self.wire.ack(channel.number, upto, upto > before + 1)
         for number in singles:
             self.wire.ack(channel.number, number, False)
+
+    def _commit(self, channel: Channel) -> None:
+        """tx.commit is answered once all that it published is safe."""
+        transaction = channel.transaction
+        if transaction is not None:
+            transaction.confirms.take()
+            if transaction.finished():
+                self.wire.send(channel.number, TxCommitOk())
 
     # ---- the ends of channels and of the connection
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from leveret.broker import basic
 from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
+from leveret.broker.transaction import Transaction
 from leveret.errors import ChannelError, ConnectionError
 from leveret.wire import methods as m
 
@@ -281,6 +282,43 @@ def basic_recover_async(session: Session, channel: Channel, method: m.BasicRecov
 
 @verb("confirm.select")
 def confirm_select(session: Session, channel: Channel, method: m.ConfirmSelect) -> m.Method:
+    if channel.transaction is not None:
+        raise ChannelError(406, "PRECONDITION_FAILED - cannot switch from tx to confirm mode")
     if channel.confirms is None:
         channel.confirms = Confirms(channel)
     return m.ConfirmSelectOk()
+
+
+# ---- transactions
+
+
+@verb("tx.select")
+def tx_select(session: Session, channel: Channel, method: m.TxSelect) -> m.Method:
+    if channel.confirms is not None:
+        raise ChannelError(406, "PRECONDITION_FAILED - cannot switch from confirm to tx mode")
+    if channel.transaction is None:
+        channel.transaction = Transaction(channel)
+    return m.TxSelectOk()
+
+
+def transaction(channel: Channel) -> Transaction:
+    if channel.transaction is None:
+        raise ChannelError(406, "PRECONDITION_FAILED - channel is not transactional")
+    return channel.transaction
+
+
+@verb("tx.commit")
+def tx_commit(session: Session, channel: Channel, method: m.TxCommit) -> None:
+    """commit-ok is sent with the confirms of this turn or a later one, when all is safe."""
+    transaction(channel).committing = True
+    if session.router is not None:
+        session.router.commit(channel)
+    channel.commit_settled()
+    session.confirms_ready(channel)
+
+
+@verb("tx.rollback")
+def tx_rollback(session: Session, channel: Channel, method: m.TxRollback) -> m.Method:
+    transaction(channel)
+    channel.roll_back()
+    return m.TxRollbackOk()

@@ -15,12 +15,24 @@ SCANS_MAX: Final = 1024
 class Scan:
     """The properties that decide what happens to a message; `headers_at` is the offset of the headers table or 0."""
 
-    def __init__(self, delivery_mode: int, priority: int, expiration: str, user_id: str, headers_at: int) -> None:
+    def __init__(
+        self,
+        delivery_mode: int,
+        priority: int,
+        expiration: str,
+        has_expiration: bool,
+        user_id: str,
+        headers_at: int,
+        has_copies: bool,
+    ) -> None:
         self.delivery_mode: Final = delivery_mode
         self.priority: Final = priority
         self.expiration: Final = expiration
+        self.has_expiration: Final = has_expiration
         self.user_id: Final = user_id
         self.headers_at: Final = headers_at
+        # The table may have a CC or BCC header.
+        self.has_copies: Final = has_copies
 
 
 class Scanner:
@@ -82,4 +94,5 @@ def scan(header: bytes) -> Scan:
             expiration = header[start + 1 : pos].decode("utf-8", "surrogateescape")
         elif bit == 4:
             user_id = header[start + 1 : pos].decode("utf-8", "surrogateescape")
-    return Scan(delivery_mode, priority, expiration, user_id, headers_at)
+    has_copies = headers_at > 0 and (b"\x02CC" in header or b"\x03BCC" in header)
+    return Scan(delivery_mode, priority, expiration, flags & 1 << 8 != 0, user_id, headers_at, has_copies)

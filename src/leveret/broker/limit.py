@@ -1,0 +1,32 @@
+"""The length limit of a queue (x-max-length, x-max-length-bytes, x-overflow): counts ready messages only.
+
+What is over is dropped from the front, or not taken in at all (reject-publish: the publisher's confirm is a nack).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from leveret.broker.backlog import Backlog
+
+
+class Limit:
+    """-1: no limit."""
+
+    def __init__(self, arguments: dict[str, object]) -> None:
+        messages = arguments.get("x-max-length")
+        size = arguments.get("x-max-length-bytes")
+        self._messages: Final = messages if isinstance(messages, int) else -1
+        self._bytes: Final = size if isinstance(size, int) else -1
+        limited = self._messages >= 0 or self._bytes >= 0
+        rejects = arguments.get("x-overflow") in ("reject-publish", "reject-publish-dlx")
+        self.rejects: Final = limited and rejects
+        self.drops: Final = limited and not rejects
+
+    def exceeded(self, backlog: Backlog) -> bool:
+        return 0 <= self._messages < backlog.count or 0 <= self._bytes < backlog.bytes
+
+    def full(self, backlog: Backlog, body_bytes: int) -> bool:
+        """Is there no room for another message?"""
+        return 0 <= self._messages <= backlog.count or 0 <= self._bytes < backlog.bytes + body_bytes

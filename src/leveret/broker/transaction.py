@@ -1,0 +1,46 @@
+"""A channel's transaction: what it published and acknowledged since tx.select, the last commit or the last rollback.
+
+broker/channel and broker/router put things in here instead of doing them; server/verbs commits or rolls back. Confirms of
+its own tell when what was committed is safe: commit-ok waits for that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker.confirms import Confirms
+
+if TYPE_CHECKING:
+    from leveret.broker.channel import Channel
+    from leveret.broker.message import Message
+    from leveret.wire.events import Address
+
+ACK: Final = 0
+REQUEUE: Final = 1
+DISCARD: Final = 2
+
+
+class Transaction:
+    def __init__(self, channel: Channel) -> None:
+        self.confirms: Final = Confirms(channel)
+        self.publishes: list[tuple[Address, bytes, bytes]] = []
+        self.settled: list[tuple[list[Message], int]] = []
+        self.committing: bool = False
+
+    def take_settled(self) -> list[tuple[list[Message], int]]:
+        """The messages acknowledged or rejected, in order, each list with what is to happen to it."""
+        settled = self.settled
+        self.settled = []
+        return settled
+
+    def take_publishes(self) -> list[tuple[Address, bytes, bytes]]:
+        publishes = self.publishes
+        self.publishes = []
+        return publishes
+
+    def finished(self) -> bool:
+        """True once, when a commit was asked for and all of it is safe."""
+        if self.committing and not self.confirms.outstanding:
+            self.committing = False
+            return True
+        return False
