@@ -44,7 +44,7 @@ class House:
         return self.exchanges[source].unbind(self.binding(source, destination, key, arguments).identity)
 
     def route(self, exchange: str, key: str = "", headers: Table | None = None) -> list[str]:
-        found = route(self.exchanges[exchange], key, headers_of(headers), self.queues, self.exchanges)
+        found = route(self.exchanges[exchange], [key], headers_of(headers), self.queues, self.exchanges)
         return sorted(queue.name for queue in found)
 
 
