@@ -30,6 +30,7 @@ COMPILED = [
     "src/leveret/broker/exchange.py",
     "src/leveret/broker/flow.py",
     "src/leveret/broker/limit.py",
+    "src/leveret/broker/disuse.py",
     "src/leveret/broker/transaction.py",
     "src/leveret/broker/queue.py",
     "src/leveret/broker/router.py",

@@ -229,9 +229,9 @@ def test_headers_are_decoded_only_if_a_headers_exchange_is_on_the_way(house: Hou
     house.exchange("x", "fanout")
     house.exchange("h", "headers")
     untouched, read = headers_of({"a": 1}), headers_of({"a": 1})
-    route(house.exchanges["x"], "", untouched, house.queues, house.exchanges)
+    route(house.exchanges["x"], [""], untouched, house.queues, house.exchanges)
     house.bind("x", "h")
-    route(house.exchanges["x"], "", read, house.queues, house.exchanges)
+    route(house.exchanges["x"], [""], read, house.queues, house.exchanges)
     assert (untouched.used, read.used) == (False, True)
 
 

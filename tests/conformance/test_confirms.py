@@ -10,7 +10,7 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from conformance.support import PERSISTENT, channel_refused, drain, publish, ready, until
+from conformance.support import PERSISTENT, channel_refused, drain, ready, until
 
 Connect = Callable[..., BlockingConnection]
 
@@ -48,7 +48,7 @@ def test_confirms_count_from_one_on_each_channel(connection: BlockingConnection,
     for _ in range(2):
         channel = connection.channel()
         channel.queue_declare(name)
-        publish(channel, name, b"before confirm.select: not counted")
+        channel.basic_publish("", name, b"before confirm.select: not counted")
         confirms = Confirms(channel)
         confirms.publish("", name, b"1")
         confirms.wait(1)
@@ -145,5 +145,5 @@ def test_a_confirmed_message_can_be_got_on_another_channel(
     channel = connection.channel()
     channel.queue_declare(name, durable=durable)
     channel.confirm_delivery()
-    publish(channel, name, b"x", properties=PERSISTENT)
+    channel.basic_publish("", name, b"x", PERSISTENT)
     assert drain(connection.channel(), name) == [b"x"]

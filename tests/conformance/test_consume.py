@@ -102,7 +102,6 @@ def test_messages_go_round_robin(connection: BlockingConnection, name: str) -> N
     publisher.queue_declare(name)
     inboxes = [Inbox(connection.channel(), name) for _ in range(3)]
     publish(publisher, name, *[b"%d" % number for number in range(9)])
-    ready(publisher, name)
     settle(*inboxes)
     assert [inbox.bodies for inbox in inboxes] == [[b"0", b"3", b"6"], [b"1", b"4", b"7"], [b"2", b"5", b"8"]]
 
@@ -111,7 +110,6 @@ def test_round_robin_crosses_connections(connect: Connect, channel: BlockingChan
     channel.queue_declare(name)
     inboxes = [Inbox(connect().channel(), name) for _ in range(4)]
     publish(channel, name, *[b"x"] * 40)
-    ready(channel, name)
     settle(*inboxes)
     assert Counter(len(inbox.bodies) for inbox in inboxes) == {10: 4}
 
@@ -125,7 +123,6 @@ def test_consumer_priorities_come_first(connection: BlockingConnection, name: st
     high.basic_qos(prefetch_count=3)
     high_inbox = Inbox(high, name, arguments={"x-priority": 10})
     publish(publisher, name, *[b"%d" % number for number in range(5)])
-    ready(publisher, name)
     settle(low_inbox, high_inbox)
     assert (high_inbox.bodies, low_inbox.bodies) == ([b"0", b"1", b"2"], [b"3", b"4"])
 

@@ -9,7 +9,7 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from conformance.support import bound_queue, channel_refused, connection_refused, drain, publish, ready, until
+from conformance.support import bound_queue, channel_refused, connection_refused, drain, ready, until
 
 
 def _returns(channel: BlockingChannel) -> list[tuple[Any, pika.BasicProperties, bytes]]:
@@ -67,11 +67,11 @@ def test_immediate_is_not_implemented(connection: BlockingConnection, name: str)
 
 def test_user_id_must_be_the_authenticated_user(channel: BlockingChannel, name: str) -> None:
     channel.queue_declare(name)
-    publish(channel, name, b"x", properties=pika.BasicProperties(user_id="guest"))
+    channel.basic_publish("", name, b"x", pika.BasicProperties(user_id="guest"))
     assert drain(channel, name) == [b"x"]
     text = "PRECONDITION_FAILED - user_id property set to 'abc' but authenticated user was 'guest'"
     with channel_refused(406, text):
-        publish(channel, name, b"x", properties=pika.BasicProperties(user_id="abc"))
+        channel.basic_publish("", name, b"x", pika.BasicProperties(user_id="abc"))
         ready(channel, name)
 
 
@@ -81,7 +81,7 @@ def test_user_id_must_be_the_authenticated_user(channel: BlockingChannel, name: 
 def test_a_bad_expiration_is_refused(channel: BlockingChannel, name: str, expiration: str, reason: str) -> None:
     channel.queue_declare(name)
     with channel_refused(406, f"PRECONDITION_FAILED - invalid expiration '{expiration}': {reason}"):
-        publish(channel, name, b"x", properties=pika.BasicProperties(expiration=expiration))
+        channel.basic_publish("", name, b"x", pika.BasicProperties(expiration=expiration))
         ready(channel, name)
 
 
@@ -90,7 +90,7 @@ def test_cc_and_bcc_must_be_arrays(channel: BlockingChannel, name: str, header: 
     channel.queue_declare(name)
     text = f'PRECONDITION_FAILED - invalid message: {{unacceptable_type_in_header,"{header}",longstr}}'
     with channel_refused(406, text):
-        publish(channel, name, b"x", properties=pika.BasicProperties(headers={header: "k"}))
+        channel.basic_publish("", name, b"x", pika.BasicProperties(headers={header: "k"}))
         ready(channel, name)
 
 
@@ -106,12 +106,13 @@ def test_cc_and_bcc_add_routing_keys_and_bcc_is_stripped(channel: BlockingChanne
 
 def test_a_queue_named_in_both_key_and_cc_gets_one_copy(channel: BlockingChannel, name: str) -> None:
     channel.queue_declare(name)
-    publish(channel, name, b"x", properties=pika.BasicProperties(headers={"CC": [name, name]}))
+    channel.basic_publish("", name, b"x", pika.BasicProperties(headers={"CC": [name, name]}))
     assert drain(channel, name) == [b"x"]
 
 
 def test_messages_of_one_channel_keep_their_order(channel: BlockingChannel, name: str) -> None:
     channel.queue_declare(name)
     sent = [str(number).encode() for number in range(500)]
-    publish(channel, name, *sent)
+    for body in sent:
+        channel.basic_publish("", name, body)
     assert drain(channel, name) == sent

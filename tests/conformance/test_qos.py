@@ -150,7 +150,6 @@ def test_with_prefetch_one_a_busy_worker_gets_nothing_more(
         worker.basic_qos(prefetch_count=1)
     busy_inbox, quick_inbox = Inbox(busy, name), Inbox(quick, name)
     publish(channel, name, *NUMBERS)
-    ready(channel, name)
     done: list[bytes] = []
     held = busy_inbox.take(1)[0].body
     while len(done) < 9:
@@ -169,7 +168,6 @@ def test_a_full_consumer_is_passed_over(connect: Connect, channel: BlockingChann
     large.basic_qos(prefetch_count=5)
     inboxes = [Inbox(small, name), Inbox(large, name)]
     publish(channel, name, *NUMBERS)
-    ready(channel, name)
     settle(*inboxes)
     assert [len(inbox.bodies) for inbox in inboxes] == [1, 5]
     assert ready(channel, name) == 4

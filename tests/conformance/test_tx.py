@@ -11,7 +11,8 @@ def test_commit_publishes(connection: BlockingConnection, name: str) -> None:
     channel, other = connection.channel(), connection.channel()
     channel.queue_declare(name)
     channel.tx_select()
-    publish(channel, name, b"1", b"2")
+    for body in (b"1", b"2"):
+        channel.basic_publish("", name, body)
     assert ready(other, name) == ready(channel, name) == 0
     channel.tx_commit()
     assert drain(other, name) == [b"1", b"2"]
@@ -20,7 +21,7 @@ def test_commit_publishes(connection: BlockingConnection, name: str) -> None:
 def test_rollback_drops_publishes(channel: BlockingChannel, name: str) -> None:
     channel.queue_declare(name)
     channel.tx_select()
-    publish(channel, name, b"1")
+    channel.basic_publish("", name, b"1")
     channel.tx_rollback()
     channel.tx_commit()
     assert ready(channel, name) == 0

@@ -25,7 +25,7 @@ def consume(
     if tag in channel.consumers:
         raise ConnectionError(530, f"NOT_ALLOWED - attempt to reuse consumer tag '{tag}'")
     x_arguments.check_consumer_arguments(queue.name, vhost.name, arguments)
-    if queue.exclusive_consumer or (exclusive and queue.consumers):
+    if queue.exclusive_consumer or (exclusive and (queue.consumers or queue.single_active)):
         raise ChannelError(403, f"ACCESS_REFUSED - queue '{queue.name}' in vhost '{vhost.name}' in exclusive use")
     consumer = Consumer(tag, channel, queue, no_ack, exclusive, channel.prefetch, arguments)
     channel.consumers[tag] = consumer

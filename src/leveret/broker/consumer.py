@@ -34,6 +34,8 @@ class Consumer:
         self.exclusive: Final = exclusive
         self.prefetch: Final = prefetch
         self.arguments: Final = arguments
+        priority = arguments.get("x-priority")
+        self.priority: Final = priority if isinstance(priority, int) else 0
         self.unacked: int = 0
         self.in_ring: bool = False
         self.waits: bool = False  # for its channel's limit
@@ -57,27 +59,39 @@ class Consumer:
 
 
 class Ring:
-    """The consumers of a queue that had room when last looked at, in turn."""
+    """The consumers of a queue that had room when last looked at: those of the highest priority first, each in turn."""
 
     def __init__(self) -> None:
-        self._turn: deque[Consumer] = deque()
+        self._turns: dict[int, deque[Consumer]] = {}
+        self._priorities: list[int] = []
+        self._count: int = 0
 
     def offer(self, consumer: Consumer) -> None:
-        """The consumer may have room (again): it takes its place at the end."""
-        if not consumer.in_ring and not consumer.cancelled:
-            consumer.in_ring = True
-            self._turn.append(consumer)
+        """The consumer may have room (again): it takes its place at the end of those of its priority."""
+        if consumer.in_ring or consumer.cancelled:
+            return
+        consumer.in_ring = True
+        self._count += 1
+        turn = self._turns.get(consumer.priority)
+        if turn is None:
+            turn = self._turns[consumer.priority] = deque()
+            self._priorities = sorted(self._turns, reverse=True)
+        turn.append(consumer)
 
     def next(self) -> Consumer | None:
         """Whose turn it is; that one goes to the end. Those that have no room any more are dropped on the way."""
-        turn = self._turn
-        while turn:
-            consumer = turn.popleft()
-            if not consumer.cancelled and consumer.has_room():
-                turn.append(consumer)
-                return consumer
-            consumer.in_ring = False
+        if not self._count:
+            return None
+        for priority in self._priorities:
+            turn = self._turns[priority]
+            while turn:
+                consumer = turn.popleft()
+                if not consumer.cancelled and consumer.has_room():
+                    turn.append(consumer)
+                    return consumer
+                consumer.in_ring = False
+                self._count -= 1
         return None
 
     def __bool__(self) -> bool:
-        return bool(self._turn)
+        return self._count > 0

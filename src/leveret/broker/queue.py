@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
+from leveret.broker.disuse import Disuse
 from leveret.broker.exchange import Destination
 from leveret.broker.flow import FULL_MESSAGES, Flow
 from leveret.broker.limit import Limit
@@ -53,6 +54,8 @@ class Queue(Destination):
         self.ring: Final = Ring()
         self.flow: Final = Flow(self)
         self.exclusive_consumer: bool = False
+        # x-single-active-consumer: only the first of `consumers` gets messages.
+        self.single_active: Final = arguments.get("x-single-active-consumer") is True
         self.next_position: int = 0
         self.unacked: int = 0
         self.deleted: bool = False
@@ -66,6 +69,7 @@ class Queue(Destination):
         self.delivered: int = 0
         self.acknowledged: int = 0
         self.redelivered: int = 0
+        self.disuse: Final = Disuse(self, arguments)
 
     # ---- in
 
@@ -175,6 +179,7 @@ class Queue(Destination):
 
     def get(self) -> Message | None:
         """basic.get: the first message, which is now the caller's to hold or to drop."""
+        self.disuse.used()
         self.expire()
         if self.backlog.head() is None:
             return None
@@ -243,7 +248,12 @@ class Queue(Destination):
     def add(self, consumer: Consumer) -> None:
         self.consumers.append(consumer)
         self.exclusive_consumer = consumer.exclusive
-        self.ring.offer(consumer)
+        self.offer(consumer)
+
+    def offer(self, consumer: Consumer) -> None:
+        """The consumer takes its place in the ring, unless another one is the single active one."""
+        if not self.single_active or self.consumers[0] is consumer:
+            self.ring.offer(consumer)
 
     def remove(self, consumer: Consumer) -> None:
         """Cancelled by whoever; the queue goes too if it is auto-delete and this was its last one."""
@@ -251,13 +261,17 @@ class Queue(Destination):
         self.consumers.remove(consumer)
         if consumer.exclusive:
             self.exclusive_consumer = False
+        if not self.consumers:
+            self.disuse.used()
+        elif self.single_active:
+            self.resume(self.consumers[0])
         if self.auto_delete and not self.consumers and not self.deleted:
             self.vhost.delete_queue(self)
 
     def resume(self, consumer: Consumer) -> None:
         """The consumer has room again."""
         if not consumer.in_ring and not consumer.cancelled:
-            self.ring.offer(consumer)
+            self.offer(consumer)
             self.dispatch()
 
     # ---- whole queue

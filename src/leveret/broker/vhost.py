@@ -225,6 +225,7 @@ class VirtualHost:
         if existing is not None:
             self.queue(name, peer)
             x_arguments.check_queue_equivalent(existing, self.name, durable, exclusive, auto_delete, arguments)
+            existing.disuse.used()
             return existing
         if name:
             self._not_reserved("queue", name)

@@ -1,0 +1,40 @@
+"""The end of a queue that nobody uses (x-expires): no consumer, no declaration and no get for that long.
+
+Publishing to it is no use of it. One timer per queue is enough: when it fires too early, it is set again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from leveret.broker.queue import Queue
+
+
+class Disuse:
+    def __init__(self, queue: Queue, arguments: dict[str, object]) -> None:
+        expires = arguments.get("x-expires")
+        self._queue: Final = queue
+        self._after_ms: Final = expires if isinstance(expires, int) else 0
+        self._used_at: int = 0
+        if self._after_ms:
+            self.used()
+            self._watch()
+
+    def used(self) -> None:
+        """The queue was declared, got from, or lost its last consumer."""
+        self._used_at = self._queue.vhost.now
+
+    def _watch(self) -> None:
+        self._queue.vhost.timers.add(self._used_at + self._after_ms, self._check)
+
+    def _check(self) -> None:
+        queue = self._queue
+        if queue.deleted:
+            return
+        if queue.consumers:
+            self.used()
+        if queue.vhost.now >= self._used_at + self._after_ms:
+            queue.vhost.delete_queue(queue)
+        else:
+            self._watch()
