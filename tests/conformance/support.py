@@ -36,14 +36,52 @@ def connection_refused(code: int, text: str) -> Iterator[None]:
     assert (caught.value.reply_code, caught.value.reply_text) == (code, text)
 
 
+class Confirms:
+    """Confirm mode without pika's own waiting: every basic.ack, basic.nack and basic.return as it comes."""
+
+    def __init__(self, channel: BlockingChannel) -> None:
+        self.channel = channel
+        self.events: list[tuple[str, Any]] = []
+        self.acked: set[int] = set()
+        self.nacked: set[int] = set()
+        impl = channel._impl
+        impl.add_on_return_callback(lambda _, method, *__: self.events.append(("return", method.reply_code)))
+        selected: list[Any] = []
+        impl.confirm_delivery(self._on_confirm, callback=selected.append)
+        until(lambda: bool(selected), channel.connection)
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        kind = "ack" if isinstance(method, pika.spec.Basic.Ack) else "nack"
+        self.events.append((kind, method.delivery_tag))
+        settled = self.acked if kind == "ack" else self.nacked
+        first = 1 if method.multiple else method.delivery_tag
+        settled |= set(range(first, method.delivery_tag + 1)) - self.acked - self.nacked
+
+    def publish(
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        mandatory: bool = False,
+        properties: pika.BasicProperties | None = PERSISTENT,
+    ) -> None:
+        self.channel._impl.basic_publish(exchange, key, body, properties, mandatory)
+
+    def wait(self, count: int) -> None:
+        until(lambda: len(self.acked) + len(self.nacked) >= count, self.channel.connection)
+
+
 def publish(
     channel: BlockingChannel, queue: str, *bodies: bytes, properties: pika.BasicProperties | None = None
 ) -> None:
     """Publish through the default exchange, on a channel of its own; return when every message is in the queue."""
     publisher = channel.connection.channel()
-    publisher.confirm_delivery()
+    confirms = Confirms(publisher)
     for body in bodies:
-        publisher.basic_publish("", queue, body, properties)
+        confirms.publish("", queue, body, properties=properties)
+    confirms.wait(len(bodies))
+    assert not confirms.nacked, f"{queue} refused {len(confirms.nacked)} of {len(bodies)} messages"
     publisher.close()
 
 

@@ -10,38 +10,9 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from conformance.support import PERSISTENT, channel_refused, drain, ready, until
+from conformance.support import PERSISTENT, Confirms, channel_refused, drain, ready, until
 
 Connect = Callable[..., BlockingConnection]
-
-
-class Confirms:
-    """Confirm mode without pika's own waiting: every basic.ack, basic.nack and basic.return as it comes."""
-
-    def __init__(self, channel: BlockingChannel) -> None:
-        self.channel = channel
-        self.events: list[tuple[str, Any]] = []
-        self.acked: set[int] = set()
-        self.nacked: set[int] = set()
-        impl = channel._impl
-        impl.add_on_return_callback(lambda _, method, *__: self.events.append(("return", method.reply_code)))
-        selected: list[Any] = []
-        impl.confirm_delivery(self._on_confirm, callback=selected.append)
-        until(lambda: bool(selected), channel.connection)
-
-    def _on_confirm(self, frame: Any) -> None:
-        method = frame.method
-        kind = "ack" if isinstance(method, pika.spec.Basic.Ack) else "nack"
-        self.events.append((kind, method.delivery_tag))
-        settled = self.acked if kind == "ack" else self.nacked
-        first = 1 if method.multiple else method.delivery_tag
-        settled |= set(range(first, method.delivery_tag + 1)) - self.acked - self.nacked
-
-    def publish(self, exchange: str, key: str, body: bytes, mandatory: bool = False) -> None:
-        self.channel._impl.basic_publish(exchange, key, body, PERSISTENT, mandatory)
-
-    def wait(self, count: int) -> None:
-        until(lambda: len(self.acked) + len(self.nacked) >= count, self.channel.connection)
 
 
 def test_confirms_count_from_one_on_each_channel(connection: BlockingConnection, name: str) -> None:

@@ -26,6 +26,10 @@ class Peer:
         self.congested: bool = False
         self.waiting: list[Consumer] = []
 
+    def view(self) -> dict[str, object]:
+        """The connection in the words of RabbitMQ's management API."""
+        return {"name": self.name, "user": self.user}
+
     def deliver(
         self,
         channel: int,

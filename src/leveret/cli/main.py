@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from typing import Annotated
 
 import typer
@@ -10,12 +11,15 @@ import typer
 from leveret import __version__
 from leveret.build import describe
 from leveret.cli.broker import broker
+from leveret.cli.looking import list_queues, unacked
+from leveret.cli.send import send
 
 app = typer.Typer(
     help="Leveret: a work queue with its AMQP 0-9-1 broker inside.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -36,8 +40,22 @@ def options(
 
 
 app.command()(broker)
+app.command("list-queues")(list_queues)
+app.command("unacked")(unacked)
+app.command("send")(send)
 
 
 def main() -> None:
     """The entry point; wrong use ends with one line and exit code 2."""
-    app(prog_name="leveret")
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(prog_name="leveret", standalone_mode=False)
+    except Exception as error:
+        # Typer's own copy of click raises these; what they have in common is that they can tell themselves in a line.
+        describe_error = getattr(error, "format_message", None)
+        if describe_error is None:
+            raise
+        text = describe_error()
+        typer.echo(text if text.startswith("Usage:") else f"leveret: {text}", err=True)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

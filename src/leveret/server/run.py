@@ -13,6 +13,7 @@ import uvloop
 from leveret import __version__
 from leveret.build import describe
 from leveret.server.config import Config
+from leveret.server.http import Management
 from leveret.server.server import Server
 
 log = logging.getLogger("leveret.server")
@@ -38,7 +39,10 @@ async def _serve(config: Config) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    management = _management(config, server)
     await server.start()
+    if management is not None:
+        management.start()
     print(f"ready {_addresses(config, server)}: leveret {__version__}, {describe()}, {_kept(config)}", flush=True)
     stopping = asyncio.create_task(stop.wait())
     failed = asyncio.create_task(server.stopped.wait())
@@ -46,9 +50,25 @@ async def _serve(config: Config) -> int:
     if server.failure is None:
         log.info("stopping")
         await server.stop()
+    if management is not None:
+        await management.stop()
     for task in (stopping, failed):
         task.cancel()
     return 0 if server.failure is None else 1
+
+
+def _management(config: Config, server: Server) -> Management | None:
+    if config.management_port is None:
+        return None
+    host = config.host or "127.0.0.1"
+    try:
+        return Management(server, host, config.management_port)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the HTTP API on {host}:{config.management_port} ({error.strerror}); "
+            "choose another --management-port or --no-management",
+        ) from None
 
 
 def _addresses(config: Config, server: Server) -> str:

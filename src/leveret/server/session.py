@@ -87,6 +87,29 @@ class Session(Peer):
         self.sent_bytes: int = 0
         self.close_reason: str = ""
 
+    def view(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "user_provided_name": self.given_name,
+            "user": self.user,
+            "vhost": "" if self.vhost is None else self.vhost.name,
+            "protocol": "AMQP 0-9-1",
+            "auth_mechanism": self.mechanism,
+            "host": self.host,
+            "port": self.port,
+            "peer_host": self.peer_host,
+            "peer_port": self.peer_port,
+            "ssl": False,
+            "state": "closing" if self.ending else "running",
+            "timeout": self.heartbeat_s,
+            "frame_max": self.wire.frame_max,
+            "channel_max": self.wire.channel_max,
+            "client_properties": self.client_properties,
+            "connected_at": self.connected_at_ms,
+            "recv_oct": self.wire.heard,
+            "send_oct": self.sent_bytes,
+        }
+
     # ---- in
 
     def receive(self, data: bytes) -> None:

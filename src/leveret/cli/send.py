@@ -1,0 +1,34 @@
+"""`leveret send`: a plain persistent message into a durable queue, confirmed by the broker."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from leveret.cli.output import fail
+from leveret.client.blocking import connect_blocking
+from leveret.errors import LeveretError
+from leveret.wire.properties import BasicProperties
+
+
+def send(
+    queue: Annotated[str, typer.Argument(help="The queue; declared durable if it is not there.")],
+    text: Annotated[list[str], typer.Argument(help="The message, words joined by spaces.")],
+    url: Annotated[
+        str, typer.Option(envvar="LEVERET_URL", help="The broker.")
+    ] = "amqp://guest:guest@127.0.0.1:5672/%2F",
+) -> None:
+    """Send TEXT to QUEUE and wait for the broker's confirm."""
+    try:
+        connection = connect_blocking(url, name="leveret send", reconnect=False)
+        try:
+            channel = connection.channel(confirms=True)
+            channel.queue_declare(queue, durable=True)
+            properties = BasicProperties(delivery_mode=2, content_type="text/plain")
+            channel.publish(" ".join(text).encode(), routing_key=queue, properties=properties, mandatory=True)
+        finally:
+            connection.close()
+    except (LeveretError, OSError, ValueError) as error:
+        fail(str(error), 1)
+    typer.echo(f"confirmed: {' '.join(text)!r} in {queue}")
