@@ -64,7 +64,7 @@ LYING_TABLE = m.encode_method(m.QueueDeclare(queue="q"))[:-4] + b"\x00\xff\xff\x
         (frame(77, 1, b"abc"), 501),
         (frame(1, 9, m.encode_method(m.QueueDeclare(queue="q"))), 504),
         (frame(3, 1, b"body without method"), 505),
-        (frame(1, 1, LYING_TABLE), 502),
+        (frame(1, 1, LYING_TABLE), 501),
         (frame(1, 1, b"\x00\x3c\x03\xe7"), 503),
         (frame(1, 1, m.encode_method(m.BasicPublish())) + frame(2, 1, header_payload(0, b"\x20\x00\xff\xff\xff\xff")), 502),
     ],

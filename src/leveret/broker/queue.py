@@ -6,6 +6,7 @@ expiry and counts, and tells the store. Declared and found by broker/vhost; acks
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker.backlog import Backlog
@@ -58,6 +59,7 @@ class Queue(Destination):
         self.single_active: Final = arguments.get("x-single-active-consumer") is True
         self.next_position: int = 0
         self.unacked: int = 0
+        self._waiting: list[Callable[[], None]] = []
         self.deleted: bool = False
         # The highest position ever delivered, and where that stood when the broker started.
         self.delivered_to: int = -1
@@ -218,10 +220,23 @@ class Queue(Destination):
 
     def loaded(self) -> None:
         """The backlog has more in memory than before."""
+        waiting = self._waiting
+        self._waiting = []
+        for call in waiting:
+            call()
         if not self.deleted:
             self.dispatch()
             if self.limit.drops:
                 self._drop_excess()
+
+    @property
+    def loading(self) -> bool:
+        """There are ready messages, but the first of them is being read from the store."""
+        return self.backlog.count > 0 and self.backlog.head() is None
+
+    def when_loaded(self, call: Callable[[], None]) -> None:
+        """Call once there are messages in memory again; at once if the queue is deleted before."""
+        self._waiting.append(call)
 
     # ---- expiry: only ever at the front, as in RabbitMQ's classic queues
 
@@ -296,6 +311,10 @@ class Queue(Destination):
     def forget(self) -> None:
         """The queue is deleted, its stored messages with it; publishers that wait for others are told now."""
         self.flow.release()
+        waiting = self._waiting
+        self._waiting = []
+        for call in waiting:
+            call()
         for message in self.backlog.clear():
             if message.state == GATHERED:
                 self.store.remove(message)

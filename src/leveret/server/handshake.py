@@ -24,6 +24,8 @@ CAPABILITIES: dict[str, object] = dict.fromkeys(
         "exchange_exchange_bindings",
         "basic.nack",
         "consumer_cancel_notify",
+        "connection.blocked",
+        "consumer_priorities",
         "per_consumer_qos",
         "authentication_failure_close",
     ),

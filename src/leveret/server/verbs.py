@@ -189,18 +189,31 @@ def queue_unbind(session: Session, channel: Channel, method: m.QueueUnbind) -> m
     return m.QueueUnbindOk()
 
 
+def answer_later(session: Session, channel: Channel, no_wait: bool, reply: m.Method) -> None:
+    """Answer when what was done is on disk: what a client was told to be gone does not come back after a crash."""
+
+    def answer() -> None:
+        if not channel.closed and not no_wait:
+            session.send(channel.number, reply)
+
+    session.broker.store.after_commit(answer)
+
+
 @verb("queue.purge")
-def queue_purge(session: Session, channel: Channel, method: m.QueuePurge) -> m.Method:
-    return m.QueuePurgeOk(message_count=find(session, channel, method.queue).purge())
+def queue_purge(session: Session, channel: Channel, method: m.QueuePurge) -> None:
+    count = find(session, channel, method.queue).purge()
+    answer_later(session, channel, method.no_wait, m.QueuePurgeOk(message_count=count))
 
 
 @verb("queue.delete")
-def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method:
+def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method | None:
     name = named(channel, method.queue)
     if name not in channel.vhost.queues:
         return m.QueueDeleteOk(message_count=0)
     queue = channel.vhost.queue(name, session)
-    return m.QueueDeleteOk(message_count=channel.vhost.delete_queue(queue, method.if_unused, method.if_empty))
+    count = channel.vhost.delete_queue(queue, method.if_unused, method.if_empty)
+    answer_later(session, channel, method.no_wait, m.QueueDeleteOk(message_count=count))
+    return None
 
 
 # ---- consuming
@@ -241,13 +254,22 @@ def basic_cancel_ok(session: Session, channel: Channel, method: m.BasicCancelOk)
 
 @verb("basic.get")
 def basic_get(session: Session, channel: Channel, method: m.BasicGet) -> m.Method | None:
-    queue = find(session, channel, method.queue)
-    taken = basic.get(channel, queue, method.no_ack)
-    if taken is None:
-        return m.BasicGetEmpty()
-    message, tag = taken
-    session.send_got(channel.number, tag, message, queue.ready)
+    _get(session, channel, find(session, channel, method.queue), method.no_ack)
     return None
+
+
+def _get(session: Session, channel: Channel, queue: Queue, no_ack: bool) -> None:
+    """Answer now, or when the first message has been read from the store."""
+    if channel.closed:
+        return
+    taken = None if queue.deleted else basic.get(channel, queue, no_ack)
+    if taken is not None:
+        message, tag = taken
+        session.send_got(channel.number, tag, message, queue.ready)
+    elif not queue.deleted and queue.loading:
+        queue.when_loaded(lambda: _get(session, channel, queue, no_ack))
+    else:
+        session.send(channel.number, m.BasicGetEmpty())
 
 
 @verb("basic.reject")

@@ -174,6 +174,14 @@ class Store:
     def save_setting(self, key: str, value: str) -> None:
         self._other("insert or replace into setting values (?, ?)", key, value)
 
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call once all that was asked for so far is on disk."""
+        if self.directory is None:
+            call()
+        else:
+            self._batch.barrier()
+            self._reports.append(call)
+
     def _other(self, sql: str, *arguments: object) -> None:
         if self.directory is not None:
             self._others.append((self._batch.barrier(), sql, arguments))

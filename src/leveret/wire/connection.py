@@ -46,6 +46,8 @@ from leveret.wire.spec import PROTOCOL_HEADER
 ADDRESSES_MAX: Final = 4096
 """Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
 
+NO_METHOD: Final = "expected method frame, got non method frame instead"
+
 CLOSE_OK: Final = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 """connection.close-ok as a frame."""
 
@@ -126,7 +128,7 @@ class Connection(Sender):
             return
         if self.state != OPEN:
             if self.state < OPEN:
-                self._fail(number, 504, f"CHANNEL_ERROR - frame on channel {number} of a connection that is not open")
+                self._fail(number, 505, f"UNEXPECTED_FRAME - on channel {number} of a connection that is not open")
             return
         channel = self._last
         if channel is None or channel.number != number:
@@ -143,19 +145,19 @@ class Connection(Sender):
         elif kind == 3 and channel.stage == AWAIT_BODY:
             self._body(channel, data, start, stop)
         elif kind == 8:
-            self._fail(number, 501, "FRAME_ERROR - heartbeat on a channel other than 0")
+            self._fail(number, 505, "UNEXPECTED_FRAME - heartbeat on a channel other than 0")
         elif kind != 2 and kind != 3:
             self._fail_type(kind, number, data, start, stop)
         else:
-            self._fail_content(channel, kind)
+            self._fail_content(channel)
 
     # ---- methods
 
     def _method(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
         if channel.stage != IDLE:
-            self._fail_content(channel, 1)
+            self._fail_content(channel)
         elif stop - start < 4:
-            self._fail(channel.number, 502, "SYNTAX_ERROR - a method frame of less than 4 octets")
+            self._fail(channel.number, 501, "FRAME_ERROR - a method frame of less than 4 octets")
         elif data[start + 1] == 60 and data[start] == 0 and data[start + 2] == 0:
             method_id = data[start + 3]
             if method_id == 80 and stop - start == 13:
@@ -175,7 +177,11 @@ class Connection(Sender):
         if method is None:
             return
         name = method.name
-        if method.sent_by == ("server" if self.server else "client") or method.class_id == 10:
+        if (
+            method.sent_by == ("server" if self.server else "client")
+            or method.class_id == 10
+            or name == "channel.close-ok"
+        ):
             self._fail_method(channel.number, 503, "COMMAND_INVALID - unimplemented method", method)
         elif name == "channel.open":
             self._fail_method(channel.number, 504, "CHANNEL_ERROR - second 'channel.open' seen", method)
@@ -200,7 +206,7 @@ class Connection(Sender):
     def _deliver(self, channel: ChannelMachine, payload: bytes) -> None:
         at = 5 + payload[4] if len(payload) > 4 else 0
         if not at or len(payload) < at + 9:
-            self._fail(channel.number, 502, "SYNTAX_ERROR - basic.deliver is cut short", 60, 60)
+            self._fail(channel.number, 501, "FRAME_ERROR - basic.deliver is cut short", 60, 60)
             return
         channel.consumer_tag = payload[5:at].decode("utf-8", "surrogateescape")
         channel.delivery_tag = int.from_bytes(payload[at : at + 8], "big")
@@ -219,7 +225,7 @@ class Connection(Sender):
         middle = start + 1 + payload[start] if start < n else n
         end = middle + 1 + payload[middle] if middle < n else n
         if middle >= n or end + bits > n:
-            self._fail(number, 502, "SYNTAX_ERROR - the method's arguments are cut short", 60, 40 if bits else 60)
+            self._fail(number, 501, "FRAME_ERROR - the method's arguments are cut short", 60, 40 if bits else 60)
             return None
         exchange = payload[start + 1 : middle].decode("utf-8", "surrogateescape")
         key = payload[middle + 1 : end].decode("utf-8", "surrogateescape")
@@ -238,7 +244,7 @@ class Connection(Sender):
         except CodecError as error:
             class_id = payload[0] << 8 | payload[1] if len(payload) >= 4 else 0
             method_id = payload[2] << 8 | payload[3] if len(payload) >= 4 else 0
-            self._fail(number, 502, f"SYNTAX_ERROR - {error}", class_id, method_id)
+            self._fail(number, 501, f"FRAME_ERROR - {error}", class_id, method_id)
         return None
 
     # ---- content
@@ -248,7 +254,9 @@ class Connection(Sender):
             self._fail(channel.number, 502, "SYNTAX_ERROR - a content header of less than 14 octets")
             return
         if data[start] != 0 or data[start + 1] != 60:
-            self._fail_content(channel, 2)
+            class_id = data[start] << 8 | data[start + 1]
+            text = f"expected content header for class 60, got one for class {class_id} instead"
+            self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {text}", 60, 40)
             return
         size = int.from_bytes(data[start + 4 : start + 12], "big")
         if size > self.message_bytes_max:
@@ -304,7 +312,10 @@ class Connection(Sender):
 
     def _connection_frame(self, kind: int, data: bytes, start: int, stop: int) -> None:
         if kind == 8:
-            self._events.append(Heartbeat(0))
+            if stop > start:
+                self._fail(0, 501, "FRAME_ERROR - a heartbeat with a payload")
+            else:
+                self._events.append(Heartbeat(0))
             return
         if kind != 1:
             if kind == 2 or kind == 3:
@@ -327,8 +338,11 @@ class Connection(Sender):
         self._events.append(MethodReceived(0, method))
 
     def _unopened(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
+        if kind == 2 or kind == 3:
+            self._fail(number, 505, f"UNEXPECTED_FRAME - {NO_METHOD}")
+            return
         if kind != 1:
-            self._fail(number, 504, "CHANNEL_ERROR - expected 'channel.open'")
+            self._fail_type(kind, number, data, start, stop)
             return
         method = self._decode(number, data[start:stop])
         if method is None or method.name == "channel.close-ok":
@@ -375,8 +389,11 @@ class Connection(Sender):
         first = data[start : min(stop, start + 16)]
         self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {first!r}")
 
-    def _fail_content(self, channel: ChannelMachine, kind: int) -> None:
-        got = {1: "a method", 2: "a content header", 3: "a content body"}[kind]
-        expected = {IDLE: "a method", AWAIT_HEADER: "a content header", AWAIT_BODY: "a content body"}[channel.stage]
-        text = f"UNEXPECTED_FRAME - expected {expected} for class 60, got {got} frame instead"
-        self._fail(channel.number, 505, text, 60, 40)
+    def _fail_content(self, channel: ChannelMachine) -> None:
+        """A frame out of turn, in RabbitMQ's words."""
+        text = NO_METHOD
+        if channel.stage == AWAIT_BODY:
+            text = "expected content body, got non content body frame instead"
+        elif channel.stage == AWAIT_HEADER:
+            text = "expected content header for class 60, got non content header frame instead"
+        self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {text}", 60, 40)

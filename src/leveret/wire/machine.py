@@ -44,14 +44,11 @@ _HANDSHAKE_SERVER: Final[Moves] = {
 
 
 def _with_closing(moves: Moves) -> Moves:
-    """Either side may close from any state, and a close is answered from any state."""
+    """Either side may close from any state; a close that came or went out is answered with close-ok."""
     table: Moves = {}
     for state in range(HEADER, CLOSED + 1):
-        table[state] = {
-            **moves.get(state, {}),
-            "connection.close": CLOSING,
-            "connection.close-ok": CLOSED,
-        }
+        table[state] = {**moves.get(state, {}), "connection.close": CLOSING}
+    table[CLOSING]["connection.close-ok"] = CLOSED
     return table
 
 

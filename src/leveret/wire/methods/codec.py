@@ -47,6 +47,14 @@ def _unpack(octets: int) -> Callable[[bytes, int], tuple[int, int]]:
     return read
 
 
+def _read_text(data: bytes, pos: int) -> tuple[str, int]:
+    """A short string that is UTF-8: names of methods without content have to be, as in RabbitMQ."""
+    text, end = decode_shortstr(data, pos)
+    if not text.isascii() and not text.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in text):
+        raise CodecError("a short string that is not UTF-8")
+    return text, end
+
+
 _WRITE: Final[dict[str, Callable[[Any], bytes]]] = {
     "octet": _pack(1),
     "short": _pack(2),
@@ -61,7 +69,7 @@ _READ: Final[dict[str, Callable[[bytes, int], tuple[Any, int]]]] = {
     "short": _unpack(2),
     "long": _unpack(4),
     "longlong": _unpack(8),
-    "shortstr": decode_shortstr,
+    "shortstr": _read_text,
     "longstr": decode_longstr,
     "table": decode_table,
 }
@@ -107,7 +115,7 @@ def _flush_bits(bits: list[bool], parts: list[bytes]) -> None:
 
 
 def decode_method(payload: bytes) -> Method:
-    """The method in a method frame's payload. UnknownMethod or CodecError; octets behind the arguments are ignored."""
+    """The method in a method frame's payload. UnknownMethod or CodecError."""
     if len(payload) < 4:
         raise CodecError("a method frame of less than 4 octets")
     class_id, method_id = payload[0] << 8 | payload[1], payload[2] << 8 | payload[3]
@@ -127,4 +135,6 @@ def decode_method(payload: bytes) -> Method:
             place = 0
         values[name] = bool(octet >> place & 1)
         place += 1
+    if pos != len(payload):
+        raise CodecError(f"{len(payload) - pos} octets behind the arguments of {cls.name}")
     return cls(**values)
