@@ -23,7 +23,7 @@ test-compiled: .venv/installed
 	$(BIN)/python -m pytest
 
 test-pure: .venv-pure/installed
-	.venv-pure/bin/python -m pytest
+	.venv-pure/bin/python -m pytest --broker=leveret
 
 check: .venv/installed  ## formatting, lint, types, architecture
 	$(BIN)/ruff format --check .

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "missing_in_leveret(reason): specified here, still to be built; fails when it is"
+        "markers", "missing_in_leveret(reason): specified here, still to be built, not run"
     )
     config.addinivalue_line("markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here")
     # A terminated test run ends its brokers too, as an interrupted one does.
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.callspec.params.get("broker_kind") if hasattr(item, "callspec") else None
         gap = item.get_closest_marker("missing_in_leveret")
         if gap and kind == "leveret":
-            item.add_marker(pytest.mark.xfail(reason=gap.args[0], strict=True))
+            item.add_marker(pytest.mark.xfail(reason=gap.args[0], run=False))
         differs = item.get_closest_marker("not_on_rabbitmq")
         if differs and kind == "rabbitmq":
             item.add_marker(pytest.mark.skip(reason=differs.args[0]))
