@@ -34,9 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "missing_in_leveret(reason): specified here, still to be built, not run"
-    )
+    config.addinivalue_line("markers", "missing_in_leveret(reason): specified here, still to be built, not run")
     config.addinivalue_line("markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here")
     # A terminated test run ends its brokers too, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

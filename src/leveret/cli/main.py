@@ -13,6 +13,7 @@ from leveret.build import describe
 from leveret.cli.broker import broker
 from leveret.cli.looking import list_queues, unacked
 from leveret.cli.send import send
+from leveret.cli.work import call, worker
 
 app = typer.Typer(
     help="Leveret: a work queue with its AMQP 0-9-1 broker inside.",
@@ -40,6 +41,8 @@ def options(
 
 
 app.command()(broker)
+app.command("worker")(worker)
+app.command("call")(call)
 app.command("list-queues")(list_queues)
 app.command("unacked")(unacked)
 app.command("send")(send)

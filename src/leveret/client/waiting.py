@@ -1,6 +1,7 @@
 """Waiting, always with a bound: for a reply on a channel, or for anything else.
 
-Requests on one channel are answered in their order (AMQP 0-9-1 section 4.7), so awaited replies form a queue.
+Requests on one channel are answered in their order (AMQP 0-9-1 section 4.7), but RabbitMQ's queues answer consume and
+cancel themselves, maybe after what was asked later: a reply goes to the oldest waiter for a method of its name.
 Used by transport (for the connection's own channel) and session.
 """
 
@@ -48,7 +49,7 @@ def fail(future: asyncio.Future[T], error: Exception) -> None:
 
 
 class Replies:
-    """The replies awaited on one channel, oldest first. A waiter that gave up still uses up its reply."""
+    """The replies awaited on one channel, oldest first. A waiter that gave up still takes its reply."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -62,12 +63,13 @@ class Replies:
 
     def answer(self, reply: Reply) -> bool:
         """Give `reply` to who waits for it; False if nobody asked for such a method."""
-        if not self._waiting or reply.method.name not in self._waiting[0][0]:
-            return False
-        future = self._waiting.popleft()[1]
-        if not future.done():
-            future.set_result(reply)
-        return True
+        for place, (names, future) in enumerate(self._waiting):
+            if reply.method.name in names:
+                del self._waiting[place]
+                if not future.done():
+                    future.set_result(reply)
+                return True
+        return False
 
     def fail(self, error: Exception) -> None:
         """Nothing more will come: everybody who waits gets `error`."""

@@ -1,0 +1,170 @@
+"""The envelope of a task: what stands in the AMQP message, for every language that can publish one.
+
+    body            JSON in UTF-8: {"args": [...], "kwargs": {...}}; either may be left out
+    type            the task's name
+    message_id      any unique text (here a UUID); logs and Message.id repeat it
+    content_type    application/json
+    delivery_mode   2, persistent
+    timestamp       when it was sent
+    exchange        the default one (""), with the queue's name as routing key, published mandatory and confirmed
+
+A message that failed carries these headers besides; nothing else about it is changed, its body never:
+
+    x-leveret-attempt         how many attempts failed so far
+    x-leveret-first-failure   when the first of them did, x-leveret-last-failure the last (timestamps)
+    x-leveret-exception       the exception's type, x-leveret-error its text, x-leveret-traceback
+    x-leveret-reason          parked ones only: unknown-task, arguments, properties or attempts
+    x-leveret-queue           parked ones only: where it came from
+
+A plain message, which a consumer function takes, may be anything; failing, it gets the same headers. This module reads
+and writes the envelope and sends nothing. Used by task, workqueue and the worker.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import msgspec
+
+from leveret.client import BasicProperties, Delivery
+from leveret.errors import CodecError
+from leveret.tasks.outcome import Failure
+
+PERSISTENT: Final = 2
+ATTEMPT: Final = "x-leveret-attempt"
+FIRST_FAILURE: Final = "x-leveret-first-failure"
+LAST_FAILURE: Final = "x-leveret-last-failure"
+EXCEPTION: Final = "x-leveret-exception"
+ERROR: Final = "x-leveret-error"
+TRACEBACK: Final = "x-leveret-traceback"
+REASON: Final = "x-leveret-reason"
+QUEUE: Final = "x-leveret-queue"
+DELIVERY_COUNT: Final = "x-delivery-count"
+"""Set by brokers on queues that count deliveries (quorum queues)."""
+
+NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT})
+"""Headers that act on the broker, or are its own: publishing them again would send copies elsewhere, or mislead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery of a message, as its task or consumer function sees it.
+
+    `attempt` counts from 1. `readable` is false if the properties were no AMQP, and then left out.
+    """
+
+    queue: str
+    body: bytes
+    properties: BasicProperties
+    attempt: int
+    redelivered: bool
+    readable: bool = True
+
+    @classmethod
+    def of(cls, queue: str, delivery: Delivery) -> Self:
+        try:
+            properties = delivery.properties
+        except CodecError:
+            return cls(queue, delivery.body, BasicProperties(), 1, delivery.redelivered, readable=False)
+        headers = properties.headers or {}
+        before = _count(headers, ATTEMPT) + _count(headers, DELIVERY_COUNT)
+        return cls(queue, delivery.body, properties, before + 1, delivery.redelivered)
+
+    @property
+    def id(self) -> str:
+        return self.properties.message_id or ""
+
+    @property
+    def task(self) -> str:
+        """The task's name; whatever its publisher set, or nothing, for a plain message."""
+        return self.properties.type or ""
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        return self.properties.headers or {}
+
+
+def _count(headers: Mapping[str, object], name: str) -> int:
+    value = headers.get(name, 0)
+    return max(0, value) if isinstance(value, int) else 0
+
+
+# ---- the message whose task is running
+
+_current: ContextVar[Message] = ContextVar("leveret-message")
+
+
+def current_message() -> Message | None:
+    """The message whose task or consumer function is running in this thread or asyncio task."""
+    return _current.get(None)
+
+
+@contextmanager
+def running(message: Message) -> Iterator[None]:
+    token = _current.set(message)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+# ---- the body
+
+
+class Call(msgspec.Struct):
+    """The body's two members, each value still JSON: its type is the task's affair."""
+
+    args: list[msgspec.Raw] = []
+    kwargs: dict[str, msgspec.Raw] = {}
+
+
+_calls: Final = msgspec.json.Decoder(Call)
+
+
+def read_call(body: bytes) -> Call:
+    """msgspec.DecodeError if it is no such JSON."""
+    return _calls.decode(body)
+
+
+# ---- the properties
+
+
+def properties_of(task: str, app_id: str) -> BasicProperties:
+    """Of a new message for `task`."""
+    return BasicProperties(
+        content_type="application/json",
+        delivery_mode=PERSISTENT,
+        message_id=str(uuid.uuid4()),
+        timestamp=datetime.now(UTC),
+        type=task,
+        app_id=app_id,
+    )
+
+
+def properties_failed(message: Message, failure: Failure, now: datetime) -> BasicProperties:
+    """For the next attempt."""
+    headers: dict[str, Any] = {name: value for name, value in message.headers.items() if name not in NOT_REPEATED}
+    headers.setdefault(FIRST_FAILURE, now)
+    headers |= {
+        ATTEMPT: message.attempt,
+        LAST_FAILURE: now,
+        EXCEPTION: failure.exception,
+        ERROR: failure.text,
+        TRACEBACK: failure.traceback,
+    }
+    # The broker refuses a user_id other than the publisher's own, which is this worker now.
+    return replace(message.properties, headers=headers, user_id=None)
+
+
+def properties_parked(message: Message, failure: Failure, reason: str, now: datetime) -> BasicProperties:
+    """For the dead-letter queue: kept over a restart of the broker, and no longer expiring."""
+    properties = properties_failed(message, failure, now)
+    assert properties.headers is not None
+    properties.headers.update({REASON: reason, QUEUE: message.queue})
+    return replace(properties, delivery_mode=PERSISTENT, expiration=None)

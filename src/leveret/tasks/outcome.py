@@ -1,0 +1,75 @@
+"""How the running of one message can end. Plain values: worker/executor makes them, worker/settle acts on them.
+
+Done      the message is acknowledged
+Failed    it goes back to its queue, with one more failed attempt in its headers
+Parked    it goes to its queue's dead-letter queue, with the reason in its headers
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Final, Self
+
+TRACEBACK_CHARACTERS_MAX: Final = 8_000
+"""The headers of a message have to fit into one AMQP frame; the end of a traceback says most."""
+
+TEXT_CHARACTERS_MAX: Final = 500
+
+UNKNOWN_TASK: Final = "unknown-task"
+ARGUMENTS: Final = "arguments"
+PROPERTIES: Final = "properties"
+ATTEMPTS: Final = "attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, as text: `exception` is the type's name with its module, unless it is a built-in one."""
+
+    exception: str
+    text: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException, skip: int = 0) -> Self:
+        """From an exception; the `skip` outermost frames, the worker's own, are left out of the traceback."""
+        kind = type(error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        place = error.__traceback__
+        for _ in range(skip):
+            place = place.tb_next if place is not None else None
+        lines = "".join(traceback.format_exception(kind, error, place))
+        return cls(name, _text(error)[:TEXT_CHARACTERS_MAX], lines[-TRACEBACK_CHARACTERS_MAX:])
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:
+        return f"(its text cannot be had: {type(second).__name__})"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    value: object
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It raised, and has attempts left."""
+
+    failure: Failure
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It is not tried again. `reason` is one of this module's constants, and goes into a header."""
+
+    reason: str
+    failure: Failure
+    took_s: float = 0.0
+
+
+Outcome = Done | Failed | Parked

@@ -1,0 +1,148 @@
+"""One message through named steps: find -> decode -> before -> run -> after, ending in a named Outcome.
+
+A step that ends the journey returns the outcome; None means go on. What happens to the message then is settle's
+affair, and which thread or loop runs it is the worker's. No I/O, no state between messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leveret.errors import TaskError
+from leveret.tasks import Done, Failed, Failure, Handler, Message, Middleware, Outcome, Parked, WorkQueue
+from leveret.tasks.message import running
+from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, PROPERTIES, UNKNOWN_TASK
+
+log = logging.getLogger("leveret.worker")
+
+OWN_FRAMES: Final = 1
+"""A traceback begins in the function that caught the error, which is this module's."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A message on its way, and who takes it."""
+
+    message: Message
+    handler: Handler[..., Any]
+    middleware: tuple[Middleware, ...] = ()
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+
+
+def perform(job: Job) -> Outcome:
+    """All steps of a plain function, in the calling thread."""
+    with running(job.message):
+        return prepare(job) or conclude(job, run(job))
+
+
+async def perform_async(job: Job) -> Outcome:
+    """All steps of an async function, on the running loop. Raises CancelledError only if it is itself cancelled."""
+    with running(job.message):
+        return prepare(job) or conclude(job, await run_async(job))
+
+
+# ---- the steps
+
+
+def find(work: WorkQueue, message: Message) -> Handler[..., Any] | Parked:
+    """Who takes it; or that nobody can."""
+    if not message.readable:
+        return _refused(PROPERTIES, "the message's properties are no AMQP")
+    handler = work.handler(message.queue, message.task)
+    if handler is None:
+        return _refused(UNKNOWN_TASK, f"this worker knows no task {message.task!r} (queue {message.queue!r})")
+    if message.attempt > handler.attempts:
+        return _refused(ATTEMPTS, f"{message.attempt - 1} attempts failed, or took their worker with them")
+    return handler
+
+
+def prepare(job: Job) -> Outcome | None:
+    return decode(job) or before(job)
+
+
+def decode(job: Job) -> Outcome | None:
+    try:
+        job.args, job.kwargs = job.handler.arguments(job.message)
+    except Exception as error:  # TaskError; and a dataclass of the program's may raise anything while it is made
+        return Parked(ARGUMENTS, Failure.of(error, OWN_FRAMES))
+    return None
+
+
+def before(job: Job) -> Outcome | None:
+    started = job.clock()
+    try:
+        for one in job.middleware:
+            one.before(job.message)
+    except Exception as error:
+        return _failed(job, error, started)
+    return None
+
+
+def run(job: Job) -> Outcome:
+    started = job.clock()
+    try:
+        value = job.handler.function(*job.args, **job.kwargs)
+        _refuse_coroutine(value)
+    except BaseException as error:  # SystemExit too: a task ends itself by it, never its worker
+        return _failed(job, error, started)
+    return Done(value, job.clock() - started)
+
+
+async def run_async(job: Job) -> Outcome:
+    started = job.clock()
+    call: Coroutine[Any, Any, Any] = job.handler.function(*job.args, **job.kwargs)
+    try:
+        value = await call
+    except asyncio.CancelledError as error:
+        if _being_cancelled():
+            raise
+        return _failed(job, error, started)
+    except BaseException as error:
+        return _failed(job, error, started)
+    return Done(value, job.clock() - started)
+
+
+def conclude(job: Job, outcome: Outcome) -> Outcome:
+    """The `after` hooks. The task has run, so nothing they raise can undo it."""
+    for one in reversed(job.middleware):
+        try:
+            one.after(job.message, outcome)
+        except Exception:
+            log.exception(
+                "middleware %s failed after task=%s id=%s", type(one).__name__, job.handler.name, job.message.id
+            )
+    return outcome
+
+
+# ---- outcomes
+
+
+def _failed(job: Job, error: BaseException, started: float) -> Outcome:
+    failure, took_s = Failure.of(error, OWN_FRAMES), job.clock() - started
+    if job.message.attempt >= job.handler.attempts:
+        return Parked(ATTEMPTS, failure, took_s)
+    return Failed(failure, took_s)
+
+
+def _refused(reason: str, text: str) -> Parked:
+    return Parked(reason, Failure("leveret.errors.TaskError", text, ""))
+
+
+def _refuse_coroutine(value: object) -> None:
+    """A wrapped async function looks like a plain one, and its work would be dropped in silence."""
+    if asyncio.iscoroutine(value):
+        value.close()
+        raise TaskError("the function returned a coroutine: make it `async def`, below all of its decorators")
+
+
+def _being_cancelled() -> bool:
+    """Whether the worker cancels this task, rather than the task something of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,32 @@
+"""What a worker process is told: how much at a time, from which queues, and how long to finish. Used by all of worker/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from leveret.errors import TaskError
+
+URL_VARIABLE: Final = "LEVERET_WORKER_URL"
+"""Environment of a child: a broker's URL that goes before the program's own."""
+
+CANNOT_START: Final = 78
+"""A child's exit code (EX_CONFIG) when starting it again would change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    threads: int = 8
+    """How many tasks run at a time in one process; as many deliveries it takes. Async tasks need no thread, but a
+    place."""
+    queues: tuple[str, ...] = ()
+    """Only these; empty: all of the program's."""
+    shutdown_timeout_s: float = 30.0
+    """How long running tasks may go on once the worker is told to stop."""
+
+    def check(self) -> None:
+        """TaskError for values that cannot be meant."""
+        if not 1 <= self.threads <= 65_535:
+            raise TaskError(f"threads={self.threads}: a worker process runs 1 to 65535 tasks at a time")
+        if not self.shutdown_timeout_s >= 0:
+            raise TaskError(f"shutdown_timeout_s={self.shutdown_timeout_s}: expected seconds, 0 or more")

@@ -1,0 +1,77 @@
+"""What becomes of a message, by the outcome of its task: the one place that acknowledges and gives back.
+
+    Done     acknowledged
+    Failed   published again to its queue, with the failure in its headers; once that is confirmed, acknowledged
+    Parked   likewise, to the dead-letter queue
+
+A crash between confirm and acknowledgement leaves two copies, never none. Used by worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from leveret.client import BasicProperties, Delivery
+from leveret.errors import LeveretError
+from leveret.tasks import Failed, Message, Parked
+from leveret.tasks.message import properties_failed, properties_parked
+from leveret.tasks.outbox import Outbox
+from leveret.tasks.topology import dead_queue
+
+log = logging.getLogger("leveret.worker")
+
+PUBLISH_S: Final = 30.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def acknowledge(delivery: Delivery) -> bool:
+    """False if its connection is gone: the broker has the message back and delivers it again."""
+    try:
+        delivery.ack()
+    except LeveretError as error:
+        log.warning("a finished message is delivered again, for its connection was lost: %s", error)
+        return False
+    return True
+
+
+def give_back(delivery: Delivery) -> None:
+    """To its old place in the queue, for whoever has room."""
+    try:
+        delivery.nack(requeue=True)
+    except LeveretError as error:
+        log.debug("a message was given back already: %s", error)
+
+
+class Settler:
+    """Moves what failed, through `outbox`."""
+
+    def __init__(self, outbox: Outbox, now: Callable[[], datetime] = _utc_now) -> None:
+        self._outbox = outbox
+        self._now = now
+
+    async def settle(self, delivery: Delivery, message: Message, outcome: Failed | Parked) -> None:
+        """Never raises but when cancelled: what cannot be moved goes back to its queue."""
+        if delivery.lost:
+            log.warning("a failed message is delivered again, for its connection was lost: id=%s", message.id)
+        else:
+            await self._move(delivery, message, *self._destination(message, outcome))
+
+    def _destination(self, message: Message, outcome: Failed | Parked) -> tuple[str, BasicProperties]:
+        if isinstance(outcome, Failed):
+            return message.queue, properties_failed(message, outcome.failure, self._now())
+        return dead_queue(message.queue), properties_parked(message, outcome.failure, outcome.reason, self._now())
+
+    async def _move(self, delivery: Delivery, message: Message, queue: str, properties: BasicProperties) -> None:
+        try:
+            await self._outbox.put(queue, message.body, properties, PUBLISH_S)
+        except LeveretError as error:
+            log.error("message id=%s could not be moved to queue %s, it goes back: %s", message.id, queue, error)
+            give_back(delivery)
+        else:
+            acknowledge(delivery)

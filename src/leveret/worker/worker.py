@@ -1,0 +1,193 @@
+"""The worker of one process: takes deliveries of its queues, runs their tasks, settles them.
+
+Stopping, in order (sidekiq's manager is the model):
+  1. quiet      no queue is read any more, and what waits for a slot goes back at once
+  2. wait       running tasks may finish, and are acknowledged, for `shutdown_timeout_s`
+  3. give back  async tasks still running are cancelled; the connection is closed, and the broker has back what is
+                not acknowledged
+  4. stop
+Guarantee: at every moment of this, and of any crash in it, a message is acknowledged after its task ran, or stands in a
+queue. `quit` skips the waiting. It loads no program and knows no signals: see child and run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Final
+
+from leveret.client import Backoff, Connection, Delivery, connect
+from leveret.errors import ConnectionError, ConnectionLost, TaskError, WaitTimeout
+from leveret.tasks import Done, Message, Outcome, Parked, WorkQueue
+from leveret.tasks.outbox import Outbox
+from leveret.worker import report
+from leveret.worker.executor import Job, find, perform, perform_async
+from leveret.worker.options import Options
+from leveret.worker.pool import TaskLoop, Threads
+from leveret.worker.settle import Settler, acknowledge
+from leveret.worker.slots import Slots
+from leveret.worker.source import Source
+
+log = logging.getLogger("leveret.worker")
+
+CLOSE_S: Final = 5.0
+FORCED: Final = 320
+"""CONNECTION_FORCED: the broker is stopping, which passes."""
+
+
+class Worker:
+    """`run` is its life, on one event loop; `stop` and `quit` are called there too. TaskError if it cannot work."""
+
+    def __init__(self, work: WorkQueue, url: str, options: Options) -> None:
+        self.work = work
+        self.options = options
+        self.queues = list(options.queues) or work.queues()
+        self._url = url
+        self._check()
+        self._threads = Threads(options.threads)
+        self._task_loop = TaskLoop()
+        self._jobs: set[Delivery] = set()
+        self._moves: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._quitting = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def _check(self) -> None:
+        """Everything that would make each message fail is told before the first one is taken."""
+        self.options.check()
+        if not self.queues:
+            raise TaskError("the program has no tasks and no consumer functions: there is no queue to read")
+        unknown = sorted(set(self.queues) - set(self.work.queues()))
+        if unknown:
+            raise TaskError(f"the program reads no queue {unknown[0]!r}; it reads {', '.join(self.work.queues())}")
+        for handler in (*self.work.tasks.values(), *self.work.consumers.values()):
+            handler.check()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Begin to stop. Safe to call twice."""
+        self._stopping.set()
+
+    def quit(self) -> None:
+        """Stop now: what runs is given back."""
+        self._stopping.set()
+        self._quitting.set()
+
+    # ---- its life
+
+    async def run(self) -> None:
+        """Until stopped. Raises ClientError or AMQPError if the broker does not want us (wrong password)."""
+        self._loop = asyncio.get_running_loop()
+        connection = await self._unless_stopped(self._connect())
+        if connection is None:
+            return
+        self._settler = Settler(Outbox(connection))
+        self._slots = Slots(self.options.threads, self._start)
+        sources = [Source(connection, queue, self._slots) for queue in self.queues]
+        tending = [asyncio.create_task(source.tend()) for source in sources]
+        log.info("worker ready queues=%s slots=%d", ",".join(self.queues), self.options.threads)
+        await self._stopping.wait()
+        await self._shut_down(connection, sources, tending)
+
+    async def _unless_stopped(self, opening: Coroutine[Any, Any, Connection]) -> Connection | None:
+        stopping, connecting = asyncio.create_task(self._stopping.wait()), asyncio.create_task(opening)
+        try:
+            await asyncio.wait((stopping, connecting), return_when=asyncio.FIRST_COMPLETED)
+            return await connecting if connecting.done() else None
+        finally:
+            stopping.cancel()
+            connecting.cancel()
+
+    async def _connect(self) -> Connection:
+        """Workers may be started before their broker: try until it is there."""
+        backoff, attempt = Backoff(), 0
+        while True:
+            try:
+                return await connect(self._url, name=f"{self.work.name} worker")
+            except (ConnectionLost, WaitTimeout) as error:
+                if isinstance(error, ConnectionError) and error.code != FORCED:
+                    raise
+                log.warning("the broker cannot be reached, trying again: %s", error)
+            await backoff.wait(attempt)
+            attempt += 1
+
+    async def _shut_down(
+        self, connection: Connection, sources: list[Source], tending: list[asyncio.Task[None]]
+    ) -> None:
+        """See the module's head."""
+        log.info("worker stopping running=%d", len(self._jobs))
+        for task in tending:
+            task.cancel()
+        await asyncio.gather(*tending, return_exceptions=True)
+        await asyncio.gather(*(source.quiet() for source in sources))
+        await self._wait_for_jobs()
+        if self._jobs:
+            log.warning("worker gives back running=%d", len(self._jobs))
+        await self._task_loop.cancel()
+        await connection.close(CLOSE_S)
+        log.info("worker stopped")
+
+    async def _wait_for_jobs(self) -> None:
+        waiting = [asyncio.create_task(event.wait()) for event in (self._idle, self._quitting)]
+        await asyncio.wait(waiting, timeout=self.options.shutdown_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    # ---- one delivery: started when a slot is free, settled when its task has ended
+
+    def _start(self, queue: str, delivery: Delivery) -> None:
+        self._jobs.add(delivery)
+        self._idle.clear()
+        message = Message.of(queue, delivery)
+        handler = find(self.work, message)
+        if isinstance(handler, Parked):
+            self._settle(delivery, message, handler)
+            return
+        job = Job(message, handler, self.work.middleware)
+        future: Future[Outcome]
+        if handler.is_async:
+            future = self._task_loop.submit(perform_async(job))
+        else:
+            future = self._threads.submit(partial(perform, job))
+        future.add_done_callback(partial(self._ended, delivery, message))
+
+    def _ended(self, delivery: Delivery, message: Message, future: Future[Outcome]) -> None:
+        """On the thread of the task."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._finish, delivery, message, future)
+
+    def _finish(self, delivery: Delivery, message: Message, future: Future[Outcome]) -> None:
+        if future.cancelled():
+            log.warning("task=%s id=%s was cancelled, it goes back", message.task, message.id)
+            self._release(delivery)
+        else:
+            self._settle(delivery, message, future.result())
+
+    def _settle(self, delivery: Delivery, message: Message, outcome: Outcome) -> None:
+        report.outcome(message, outcome)
+        if isinstance(outcome, Done):
+            acknowledge(delivery)
+            self._release(delivery)
+            return
+        move = self._loop.create_task(self._settler.settle(delivery, message, outcome))
+        self._moves.add(move)
+        move.add_done_callback(partial(self._settled, delivery))
+
+    def _settled(self, delivery: Delivery, move: asyncio.Task[None]) -> None:
+        self._moves.discard(move)
+        if not move.cancelled() and move.exception() is not None:
+            log.error("a message could not be settled", exc_info=move.exception())
+        self._release(delivery)
+
+    def _release(self, delivery: Delivery) -> None:
+        self._jobs.discard(delivery)
+        if not self._jobs:
+            self._idle.set()
+        self._slots.release()

@@ -1,0 +1,150 @@
+"""The project's own broker, started on demand in a directory of the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leveret.errors import TaskError
+from leveret.tasks import local
+
+STARTER = """
+import sys
+from leveret.tasks import local
+print(local.local_url(), len(local._started))
+"""
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current directory with a short path; whatever broker was started there is ended."""
+    with tempfile.TemporaryDirectory(prefix="lv-") as place:
+        monkeypatch.chdir(place)
+        monkeypatch.delenv("LEVERET_URL", raising=False)
+        yield Path(place).resolve()
+        end_broker(Path(place))
+
+
+def end_broker(place: Path) -> None:
+    """Started by this process it has to be waited for; started by another it is watched until it is gone."""
+    file = place / ".leveret" / "broker.pid"
+    pid = int(file.read_text()) if file.exists() else 0
+    for process in local._started:
+        if process.pid == pid:
+            process.terminate()
+            process.wait(30)
+            return
+    if pid:
+        with socket.socket(socket.AF_UNIX) as watch:
+            watch.settimeout(30)
+            watch.connect(str(place / ".leveret" / "broker.sock"))
+            os.kill(pid, signal.SIGTERM)
+            while watch.recv(4096):
+                pass
+
+
+def test_a_url_given_goes_before_the_environment_and_that_before_the_local_broker(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEVERET_URL", "amqp://environment/")
+    assert local.broker_url("amqp://given/") == "amqp://given/"
+    assert local.broker_url(None) == "amqp://environment/"
+    assert not (project / ".leveret").exists()
+
+
+def test_it_is_started_once_and_found_again(project: Path) -> None:
+    before = len(local._started)
+    url = local.broker_url(None)
+    assert url == f"amqp+unix://{project}/.leveret/broker.sock"
+    assert local.broker_url(None) == url
+    assert len(local._started) == before + 1
+
+
+def test_of_concurrent_starters_one_starts_and_all_connect(project: Path) -> None:
+    starters = [
+        subprocess.Popen([sys.executable, "-c", STARTER], cwd=project, stdout=subprocess.PIPE, text=True)
+        for _ in range(5)
+    ]
+    said = [starter.communicate(timeout=60)[0].split() for starter in starters]
+    assert {url for url, _ in said} == {f"amqp+unix://{project}/.leveret/broker.sock"}
+    assert sum(int(started) for _, started in said) == 1
+    assert local.accepts(project / ".leveret" / "broker.sock")
+
+
+def test_a_broker_that_was_killed_is_started_again_over_its_data(project: Path) -> None:
+    local.broker_url(None)
+    killed = local._started[-1]
+    killed.kill()
+    killed.wait(30)
+    assert (project / ".leveret" / "broker.sock").exists()
+    local.broker_url(None)
+    assert local._started[-1] is not killed
+    assert local.accepts(project / ".leveret" / "broker.sock")
+
+
+def test_a_broker_that_cannot_start_is_told_with_the_end_of_its_log(project: Path) -> None:
+    (project / ".leveret").mkdir()
+    (project / ".leveret" / "data").write_text("in the way")
+    with pytest.raises(TaskError, match=r"(?s)ended with code.*leveret"):
+        local.local_url()
+
+
+def test_a_directory_that_cannot_be_used_is_told(project: Path) -> None:
+    (project / ".leveret").write_text("a file")
+    with pytest.raises(TaskError, match="set LEVERET_URL"):
+        local.local_url()
+
+
+def test_a_path_too_long_for_a_socket_is_replaced_by_a_short_one(project: Path) -> None:
+    home = project / ("long" * 30)
+    home.mkdir()
+    path = local.socket_path(home)
+    try:
+        assert len(os.fsencode(path)) < local.SOCKET_BYTES_MAX
+        assert (home / "socket").read_text().strip() == str(path)
+        assert path == local.socket_path(home)
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        path.parent.chmod(0o755)
+        with pytest.raises(TaskError, match="not a directory of this user alone"):
+            local.socket_path(home)
+    finally:
+        path.parent.rmdir()
+
+
+def test_a_socket_that_nobody_listens_on_accepts_nothing(project: Path) -> None:
+    path = project / "s"
+    assert not local.accepts(path)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    assert not local.accepts(path)
+
+
+PROGRAM = """
+import sys
+from leveret.tasks import WorkQueue
+work = WorkQueue()
+@work.task
+def hello(name: str) -> None:
+    print("hello", name, flush=True)
+if __name__ == "__main__":
+    hello.send("bob")
+    sys.exit(work.run())
+"""
+
+
+def test_a_one_file_program_needs_no_set_up_at_all(project: Path) -> None:
+    (project / "program.py").write_text(PROGRAM)
+    program = subprocess.Popen([sys.executable, "program.py"], cwd=project, stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "hello bob\n"
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(30) == 0
+    program.stdout.close()
