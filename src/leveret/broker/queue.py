@@ -303,7 +303,7 @@ class Queue(Destination):
         count = self.ready
         self.flow.release()
         if backlog.paged:
-            self.store.purge(self.id, backlog.paged_from, self.next_position, backlog.paged, backlog.paged_bytes)
+            self.store.purge(self.id, backlog.paged_from, self.next_position - 1, backlog.paged, backlog.paged_bytes)
         for message in backlog.clear():
             self._drop(message)
         return count

@@ -165,8 +165,9 @@ class Database:
         return done
 
     def recover(self) -> Recovered:
-        """What there is. Transient messages are deleted first: a restart ends them."""
+        """What there is. Deletions under way are finished and transient messages deleted first: a restart ends them."""
         try:
+            self._finish_deletions()
             self._drop_transients()
             execute = self._connection.execute
             queues = [self._queue(*row) for row in execute("select * from queue order by id")]
@@ -176,6 +177,12 @@ class Database:
         except sqlite3.Error as error:
             raise damaged(self._path, error) from None
         return Recovered(queues, exchanges, bindings, settings)
+
+    def _finish_deletions(self) -> None:
+        """What was purged or deleted before the end must neither be read again nor hold its queue's number."""
+        for first, last in self.ranges_gone():
+            while not self.delete_slice(first, last):
+                pass
 
     def _drop_transients(self) -> None:
         execute = self._connection.execute

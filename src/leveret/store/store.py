@@ -73,7 +73,6 @@ class Store:
     def start(self) -> None:
         """From now on what is gathered is committed."""
         if self._database is not None:
-            self._gone.extend(self._database.ranges_gone())
             self._thread.start()
 
     def close(self) -> None:
@@ -139,7 +138,10 @@ class Store:
         limit_bytes: int,
         callback: Callable[[list[Row]], None],
     ) -> None:
-        """Read messages from a position on; everything added before this call is seen. At least one row, if any is."""
+        """Read messages from a position on; everything added before this call is seen. At least one row, if any is.
+
+        `first_position` must lie behind what was purged: purged rows may still be there for a while.
+        """
         self._batch.barrier()
         self._loads.append(Load(queue_id, first_position, limit_count, limit_bytes, callback))
 
