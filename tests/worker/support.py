@@ -1,0 +1,165 @@
+"""A worker in this process, a program of real worker processes, and the pipes by which a test and its tasks meet.
+
+A task tells the test what it does through one pipe and waits at another, the gate, until the test lets it go on: no
+test guesses how long something takes. Only the tests of this directory use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from leveret.client.looping import new_loop
+from leveret.tasks import WorkQueue
+from leveret.worker.options import Options
+from leveret.worker.worker import Worker
+
+WITHIN_S = 30.0
+
+
+@contextlib.contextmanager
+def working(work: WorkQueue, **options: Any) -> Iterator[Worker]:
+    """A worker on a thread of its own, stopped in good order at the end."""
+    worker = Worker(work, work.broker_url(), Options(**{"threads": 4, "shutdown_timeout_s": 10.0, **options}))
+    loop = new_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(worker.run(),))
+    thread.start()
+    try:
+        yield worker
+    finally:
+        loop.call_soon_threadsafe(worker.stop)
+        thread.join(WITHIN_S)
+        assert not thread.is_alive(), "the worker does not stop"
+        loop.close()
+        work.close()
+
+
+class Lines:
+    """Lines from a pipe, waited for one by one; `seen` are all so far, for the message of a failure."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._rest = b""
+        self._ready: list[str] = []
+        self.seen: list[str] = []
+
+    def next(self) -> str | None:
+        """None at the pipe's end."""
+        deadline = time.monotonic() + WITHIN_S
+        while not self._ready:
+            if not select.select([self._number], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise AssertionError(f"nothing came within {WITHIN_S:.0f} s after\n" + "\n".join(self.seen))
+            data = os.read(self._number, 65536)
+            if not data:
+                return None
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._ready = [line.decode() for line in lines]
+        self.seen.append(self._ready.pop(0))
+        return self.seen[-1]
+
+    def until(self, text: str) -> str:
+        """The first line from here on that contains `text`."""
+        while (line := self.next()) is not None:
+            if text in line:
+                return line
+        raise AssertionError(f"{text!r} was never said, only\n" + "\n".join(self.seen))
+
+    def to_the_end(self) -> list[str]:
+        """All lines, once nobody can write any more."""
+        while self.next() is not None:
+            pass
+        return self.seen
+
+
+PRELUDE = """
+import os, sys
+from leveret.tasks import WorkQueue, current_message
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+work = WorkQueue({url!r}, default_queue={queue!r})
+
+def tell(*words):
+    pipe = os.open(os.path.join(HERE, "told"), os.O_WRONLY)
+    os.write(pipe, (" ".join(map(str, words)) + "\\n").encode())
+    os.close(pipe)
+
+def wait_at_gate():
+    gate = os.open(os.path.join(HERE, "gate"), os.O_RDONLY)
+    os.read(gate, 1)
+    os.close(gate)
+
+@work.task
+def slow(name: str) -> None:
+    tell("started", name, os.getpid(), current_message().redelivered)
+    wait_at_gate()
+    tell("done", name, os.getpid())
+"""
+
+MAIN = "import json, sys; from leveret.worker import main; sys.exit(main(sys.argv[1], **json.loads(sys.argv[2])))"
+
+
+class Program:
+    """A program file with the task `slow(name)`, and `more` text; `told` is what its tasks tell."""
+
+    def __init__(self, directory: Path, url: str, queue: str, more: str = "") -> None:
+        self.directory = directory
+        self.queue = queue
+        self.file = directory / "program.py"
+        self.file.write_text(PRELUDE.format(url=url, queue=queue) + more)
+        for name in ("told", "gate"):
+            os.mkfifo(directory / name)
+        self._told = os.open(directory / "told", os.O_RDWR)
+        self._gate = os.open(directory / "gate", os.O_RDWR)
+        self.told = Lines(self._told)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._others: set[int] = set()
+        self.work = WorkQueue(url, default_queue=queue)
+        self.slow = self.work.task(name="slow")(_slow)
+
+    def worker(self, **options: Any) -> tuple[subprocess.Popen[bytes], Lines]:
+        """`leveret.worker.main` in a process of its own; it and what it logs."""
+        return self.start("-c", MAIN, "program.py", json.dumps(options))
+
+    def start(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Lines]:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=self.directory, stderr=subprocess.PIPE)
+        self.processes.append(process)
+        assert process.stderr is not None
+        return process, Lines(process.stderr.fileno())
+
+    def started(self, name: str) -> tuple[int, bool]:
+        """Wait until a task runs whose name begins so; in which process, and whether redelivered."""
+        _, _, pid, redelivered = self.told.until(f"started {name}").split()
+        self._others.add(int(pid))
+        return int(pid), redelivered == "True"
+
+    def open_gate(self, number: int = 1) -> None:
+        os.write(self._gate, b"." * number)
+
+    def close(self) -> None:
+        """End what a failed test left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                for pid in self._others:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            process.wait(WITHIN_S)
+            assert process.stderr is not None
+            process.stderr.close()
+        self.work.close()
+        os.close(self._told)
+        os.close(self._gate)
+
+
+def _slow(name: str) -> None:
+    raise AssertionError("runs in workers only")

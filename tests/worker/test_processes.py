@@ -1,0 +1,204 @@
+"""Real processes, real signals: what is killed loses nothing, what is told to stop finishes and gives back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from brokers import Broker
+from worker.support import WITHIN_S, Program
+
+MakeProgram = Callable[..., Program]
+
+
+@pytest.fixture
+def make_program(broker: Broker, name: str, tmp_path: Path) -> Iterator[MakeProgram]:
+    made: list[Program] = []
+
+    def make(more: str = "") -> Program:
+        made.append(Program(tmp_path, broker.url, f"processes.{name}", more))
+        return made[-1]
+
+    yield make
+    for program in made:
+        program.close()
+
+
+@pytest.fixture
+def program(make_program: MakeProgram) -> Program:
+    return make_program()
+
+
+def left(channel: BlockingChannel, queue: str) -> list[bool]:
+    """Of each message in the queue, whether it was delivered before."""
+    found = []
+    while True:
+        method, _, _ = channel.basic_get(queue, auto_ack=True)
+        if method is None:
+            return found
+        found.append(method.redelivered)
+
+
+def test_a_child_killed_at_work_is_replaced_and_its_task_done(program: Program, channel: BlockingChannel) -> None:
+    supervisor, log = program.worker(threads=1)
+    program.slow.send("a")
+    killed, redelivered = program.started("a")
+    assert not redelivered
+    os.kill(killed, signal.SIGKILL)
+    pid, redelivered = program.started("a")
+    assert pid != killed
+    assert redelivered
+    program.open_gate()
+    assert program.told.until("done a") == f"done a {pid}"
+    log.until("done task=slow")
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    assert any(f"pid={killed} died (SIGKILL)" in line for line in log.to_the_end())
+    assert left(channel, program.queue) == []
+
+
+def test_of_many_tasks_none_is_lost_when_a_worker_is_killed(program: Program, channel: BlockingChannel) -> None:
+    supervisor, log = program.worker(processes=2, threads=2)
+    names = [f"t{number}" for number in range(20)]
+    for one in names:
+        program.slow.send(one)
+    running = [program.started("t")[0] for _ in range(4)]
+    os.kill(running[0], signal.SIGKILL)
+    program.open_gate(40)
+    done: set[str] = set()
+    while len(done) < len(names):
+        done.add(program.told.until("done ").split()[1])
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert left(channel, program.queue) == []
+
+
+def test_sigterm_lets_the_running_task_finish_and_leaves_the_rest(program: Program, channel: BlockingChannel) -> None:
+    supervisor, log = program.worker(threads=1)
+    for one in "abc":
+        program.slow.send(one)
+    program.started("a")
+    supervisor.send_signal(signal.SIGTERM)
+    log.until("worker stopping running=1")
+    program.open_gate()
+    program.told.until("done a")
+    assert supervisor.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert len(left(channel, program.queue)) == 2
+
+
+def test_a_task_that_outlasts_the_grace_is_given_back(program: Program, channel: BlockingChannel) -> None:
+    supervisor, log = program.worker(threads=1, shutdown_timeout_s=0)
+    program.slow.send("a")
+    program.started("a")
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    assert any("gives back running=1" in line for line in log.to_the_end())
+    assert left(channel, program.queue) == [True]
+
+
+def test_a_second_signal_ends_it_now(program: Program, channel: BlockingChannel) -> None:
+    supervisor, log = program.worker(threads=1, shutdown_timeout_s=3600)
+    program.slow.send("a")
+    program.started("a")
+    supervisor.send_signal(signal.SIGINT)
+    log.until("worker stopping running=1")
+    supervisor.send_signal(signal.SIGINT)
+    assert supervisor.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert left(channel, program.queue) == [True]
+
+
+def test_a_signal_to_every_process_at_once_is_one_request_to_stop(program: Program, channel: BlockingChannel) -> None:
+    """As service managers send it: the child hears of it twice, and still finishes."""
+    supervisor, log = program.worker(threads=1)
+    program.slow.send("a")
+    pid, _ = program.started("a")
+    os.kill(pid, signal.SIGTERM)
+    supervisor.send_signal(signal.SIGTERM)
+    log.until("worker stopping running=1")
+    program.open_gate()
+    program.told.until("done a")
+    assert supervisor.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert left(channel, program.queue) == []
+
+
+def test_children_of_a_killed_supervisor_finish_and_end(program: Program, channel: BlockingChannel) -> None:
+    supervisor, log = program.worker(threads=1)
+    program.slow.send("a")
+    program.slow.send("b")
+    program.started("a")
+    supervisor.kill()
+    log.until("the supervisor is gone")
+    program.open_gate()
+    program.told.until("done a")
+    log.to_the_end()  # the log's pipe ends when the last of them has
+    assert len(left(channel, program.queue)) == 1
+
+
+def test_a_program_that_cannot_be_loaded_ends_the_worker_with_the_reason(make_program: MakeProgram) -> None:
+    supervisor, log = make_program("import lvmissing\n").worker(processes=2)
+    assert supervisor.wait(WITHIN_S) == 2
+    assert any("No module named 'lvmissing'" in line for line in log.to_the_end())
+
+
+MAIN = """
+if __name__ == "__main__":
+    sys.exit(work.run(processes=int(sys.argv[1]), threads=1))
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_program_is_its_own_worker(make_program: MakeProgram, channel: BlockingChannel, processes: int) -> None:
+    program = make_program(MAIN)
+    process, log = program.start("program.py", str(processes))
+    program.slow.send("a")
+    pid, _ = program.started("a")
+    assert (pid == process.pid) == (processes == 1)
+    process.send_signal(signal.SIGTERM)
+    log.until("worker stopping running=1")
+    program.open_gate()
+    program.told.until("done a")
+    assert process.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert left(channel, program.queue) == []
+
+
+def test_a_second_signal_ends_a_program_that_is_its_own_worker(
+    make_program: MakeProgram, channel: BlockingChannel
+) -> None:
+    program = make_program(MAIN)
+    process, log = program.start("program.py", "1")
+    program.slow.send("a")
+    program.started("a")
+    process.send_signal(signal.SIGTERM)
+    log.until("worker stopping running=1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert left(channel, program.queue) == [True]
+
+
+NOSY = """
+import stat
+@work.task
+def look() -> None:
+    tell("stdin", stat.S_ISCHR(os.fstat(0).st_mode), "LEVERET_WORKER_URL" in os.environ)
+"""
+
+
+def test_tasks_find_neither_the_lifeline_nor_the_url_of_their_worker(make_program: MakeProgram, broker: Broker) -> None:
+    program = make_program(NOSY)
+    supervisor, log = program.worker(url=broker.url)
+    program.work.task(name="look")(lambda: None).send()
+    assert program.told.next() == "stdin True False"
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    log.to_the_end()

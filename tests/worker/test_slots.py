@@ -1,0 +1,144 @@
+"""Slots and threads: how much runs at once, and what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from leveret.client import Delivery
+from leveret.errors import TaskError
+from leveret.worker.options import Options
+from leveret.worker.pool import TaskLoop, Threads
+from leveret.worker.slots import Slots
+
+
+class FakeDelivery:
+    lost = False
+
+
+def deliveries() -> Iterator[Delivery]:
+    while True:
+        yield cast(Delivery, FakeDelivery())
+
+
+@pytest.fixture
+def started() -> list[tuple[str, Delivery]]:
+    return []
+
+
+@pytest.fixture
+def slots(started: list[tuple[str, Delivery]]) -> Slots:
+    return Slots(2, lambda queue, delivery: started.append((queue, delivery)))
+
+
+def test_as_many_start_as_there_are_slots_and_the_rest_wait_in_order(
+    slots: Slots, started: list[tuple[str, Delivery]]
+) -> None:
+    a, b, c, d = (next(deliveries()) for _ in range(4))
+    assert [slots.offer("q", one) for one in (a, b, c, d)] == [True, True, False, False]
+    slots.release()
+    assert [one for _, one in started] == [a, b, c]
+    slots.release()
+    assert [one for _, one in started] == [a, b, c, d]
+
+
+def test_there_is_room_when_a_slot_is_free_and_nobody_waits(slots: Slots) -> None:
+    for one, _ in zip(deliveries(), range(3), strict=False):
+        slots.offer("q", one)
+    assert not slots.room.is_set()
+    slots.release()
+    assert not slots.room.is_set()
+    slots.release()
+    assert slots.room.is_set()
+    assert (slots.free, slots.ended) == (1, 2)
+
+
+def test_what_is_withdrawn_waits_no_more_and_leaves_other_queues_alone(
+    slots: Slots, started: list[tuple[str, Delivery]]
+) -> None:
+    a, b, c, d = (next(deliveries()) for _ in range(4))
+    for queue, one in (("x", a), ("x", b), ("x", c), ("y", d)):
+        slots.offer(queue, one)
+    assert slots.crowded("x")
+    assert slots.withdraw("x") == [c]
+    assert not slots.crowded("x")
+    slots.release()
+    assert started[-1] == ("y", d)
+
+
+def test_one_whose_connection_was_lost_while_it_waited_is_not_started(
+    slots: Slots, started: list[tuple[str, Delivery]]
+) -> None:
+    lost: Any = FakeDelivery()
+    for one in (next(deliveries()), next(deliveries()), cast(Delivery, lost)):
+        slots.offer("q", one)
+    lost.lost = True
+    slots.release()
+    assert (len(started), slots.free) == (2, 1)
+
+
+def test_threads_are_started_as_they_are_needed_and_used_again() -> None:
+    threads = Threads(2)
+    gate = threading.Barrier(3)
+    both = [threads.submit(lambda: (gate.wait(10), threading.current_thread().name)[1]) for _ in range(2)]
+    gate.wait(10)
+    names = {future.result(10) for future in both}
+    assert len(names) == 2
+    later = {threads.submit(lambda: threading.current_thread().name).result(10) for _ in range(10)}
+    assert later <= names
+
+
+def test_more_work_than_threads_is_done_in_its_turn() -> None:
+    threads = Threads(2)
+    futures = [threads.submit(lambda n=n: n) for n in range(100)]  # type: ignore[misc]
+    assert [future.result(10) for future in futures] == list(range(100))
+
+
+def test_what_a_thread_raises_is_the_futures_and_the_thread_goes_on() -> None:
+    threads = Threads(1)
+
+    def leave() -> None:
+        raise SystemExit(1)
+
+    assert isinstance(threads.submit(leave).exception(10), SystemExit)
+    assert threads.submit(lambda: 1).result(10) == 1
+
+
+def test_async_tasks_share_one_loop_and_can_be_cancelled() -> None:
+    tasks = TaskLoop()
+    loops: list[asyncio.AbstractEventLoop] = []
+    cleaned = threading.Event()
+    entered = threading.Event()
+
+    async def forever() -> None:
+        loops.append(asyncio.get_running_loop())
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    async def short() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    future = tasks.submit(forever())
+    tasks.submit(short()).result(10)
+    assert entered.wait(10)
+    asyncio.run(tasks.cancel())
+    assert cleaned.is_set()
+    assert future.cancelled()
+    assert loops[0] is loops[1]
+
+
+def test_cancelling_what_never_began_is_nothing() -> None:
+    asyncio.run(TaskLoop().cancel())
+
+
+@pytest.mark.parametrize("options", [Options(threads=0), Options(threads=70_000), Options(shutdown_timeout_s=-1.0)])
+def test_options_that_cannot_be_meant_are_refused(options: Options) -> None:
+    with pytest.raises(TaskError):
+        options.check()

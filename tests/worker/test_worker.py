@@ -1,0 +1,305 @@
+"""A worker and a broker: tasks done, tried again, parked, given back; on Leveret and on RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from brokers import Broker
+from leveret.errors import ConnectionError, TaskError
+from leveret.tasks import Message, Middleware, Outcome, WorkQueue, current_message
+from leveret.worker.options import Options
+from leveret.worker.worker import Worker
+from worker.support import WITHIN_S, working
+
+Said = SimpleQueue[Any]
+
+
+@dataclass
+class Photo:
+    path: Path
+    taken: datetime
+
+
+class Outcomes(Middleware):
+    """Tells how each attempt ended; what is parked is settled after that."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+
+    def after(self, message: Message, outcome: Outcome) -> None:
+        self.said.put((message.attempt, type(outcome).__name__))
+
+
+@pytest.fixture
+def said() -> Said:
+    return SimpleQueue()
+
+
+@pytest.fixture
+def queue(name: str) -> str:
+    return f"worker.{name}"
+
+
+@pytest.fixture
+def work(broker: Broker, queue: str, said: Said) -> WorkQueue:
+    return WorkQueue(broker.url, default_queue=queue, middleware=[Outcomes(said)])
+
+
+def next_parked(channel: BlockingChannel, queue: str) -> tuple[Any, Any, bytes]:
+    """The next message of the dead-letter queue, waited for."""
+    channel.queue_declare(f"{queue}.dead", durable=True)
+    for method, properties, body in channel.consume(f"{queue}.dead", auto_ack=True, inactivity_timeout=WITHIN_S):
+        assert properties is not None, "nothing was parked"
+        channel.cancel()
+        return method, properties, body
+    raise AssertionError
+
+
+def ready(channel: BlockingChannel, queue: str) -> int:
+    count: int = channel.queue_declare(queue, passive=True).method.message_count
+    return count
+
+
+def test_arguments_arrive_in_their_types(work: WorkQueue, said: Said) -> None:
+    @work.task
+    def keep(photo: Photo, *sizes: int, name: str = "") -> None:
+        said.put((photo, sizes, name))
+
+    photo = Photo(Path("hare.png"), datetime(2026, 11, 24, tzinfo=UTC))
+    with working(work):
+        keep.send(photo, 1, 2, name="x")
+        assert said.get(timeout=WITHIN_S) == (photo, (1, 2), "x")
+
+
+def test_async_tasks_run_at_once_on_one_loop_of_their_own(work: WorkQueue, said: Said) -> None:
+    met: list[asyncio.Event] = []
+
+    @work.task
+    async def meet(first: bool) -> None:
+        if first:
+            met.append(asyncio.Event())
+            other.send(False)
+            await met[0].wait()
+        else:
+            met[0].set()
+        said.put(threading.current_thread().name)
+
+    other = meet
+    with working(work):
+        meet.send(True)
+        names = [item for item in (said.get(timeout=WITHIN_S) for _ in range(4)) if isinstance(item, str)]
+    assert names == ["leveret-tasks", "leveret-tasks"]
+
+
+def test_a_task_that_fails_is_tried_three_times_then_parked_with_its_traceback(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    @work.task
+    def fail(number: int) -> None:
+        raise ValueError(f"no good: {number}")
+
+    with working(work):
+        sent = fail.send(7)
+        _, properties, body = next_parked(channel, queue)
+    attempts = [said.get(timeout=WITHIN_S) for _ in range(3)]
+    assert attempts == [(1, "Failed"), (2, "Failed"), (3, "Parked")]
+    assert (body, properties.message_id, properties.type) == (b'{"args":[7],"kwargs":{}}', sent.id, "fail")
+    headers = properties.headers
+    assert (headers["x-leveret-reason"], headers["x-leveret-attempt"]) == ("attempts", 3)
+    assert (headers["x-leveret-exception"], headers["x-leveret-error"]) == ("ValueError", "no good: 7")
+    assert "in fail" in headers["x-leveret-traceback"]
+    assert headers["x-leveret-queue"] == queue
+    assert headers["x-leveret-first-failure"] <= headers["x-leveret-last-failure"]
+    assert ready(channel, queue) == 0
+
+
+def test_a_task_that_fails_once_is_done_at_the_second_attempt(work: WorkQueue, said: Said) -> None:
+    @work.task
+    def fail_once() -> None:
+        message = current_message()
+        assert message is not None
+        if message.attempt == 1:
+            raise ValueError
+
+    with working(work):
+        fail_once.send()
+        assert [said.get(timeout=WITHIN_S) for _ in range(2)] == [(1, "Failed"), (2, "Done")]
+
+
+def test_an_unknown_task_is_parked_at_once(
+    work: WorkQueue, broker: Broker, channel: BlockingChannel, queue: str
+) -> None:
+    work.task(name="known")(print)
+    newer = WorkQueue(broker.url, default_queue=queue)
+    with working(work):
+        newer.task(name="unheard-of")(print).send("x")
+        _, properties, body = next_parked(channel, queue)
+    newer.close()
+    assert (properties.headers["x-leveret-reason"], body) == ("unknown-task", b'{"args":["x"],"kwargs":{}}')
+    assert "unheard-of" in properties.headers["x-leveret-error"]
+
+
+@pytest.mark.parametrize("body", [b'{"args": ["x"]}', b"no json", b""])
+def test_arguments_that_do_not_fit_are_parked_at_once_as_they_came(
+    work: WorkQueue, channel: BlockingChannel, queue: str, body: bytes
+) -> None:
+    @work.task
+    def double(number: int) -> int:
+        return 2 * number
+
+    with working(work):
+        channel.queue_declare(queue, durable=True)
+        mine = pika.BasicProperties(type="double", headers={"mine": "yes"}, priority=2, correlation_id="c")
+        channel.basic_publish("", queue, body, mine)
+        _, properties, parked = next_parked(channel, queue)
+    assert parked == body
+    assert (properties.headers["x-leveret-reason"], properties.headers["mine"]) == ("arguments", "yes")
+    assert (properties.priority, properties.correlation_id, properties.delivery_mode) == (2, "c", 2)
+
+
+def test_a_consumer_function_takes_what_any_publisher_sends(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    @work.consumer(f"{queue}.plain")
+    def take(body: bytes, message: Message) -> None:
+        said.put((body, message.headers.get("mine"), message.redelivered))
+
+    channel.queue_declare(f"{queue}.plain", durable=True)
+    channel.basic_publish("", f"{queue}.plain", b"A task...", pika.BasicProperties(headers={"mine": 1}))
+    with working(work):
+        assert said.get(timeout=WITHIN_S) == (b"A task...", 1, False)
+
+
+def test_a_plain_message_that_fails_is_parked_with_its_body_as_it_came(
+    work: WorkQueue, channel: BlockingChannel, queue: str
+) -> None:
+    @work.consumer(queue, attempts=2)
+    def take(body: bytes) -> None:
+        raise RuntimeError("no")
+
+    with working(work):
+        channel.queue_declare(queue, durable=True)
+        channel.basic_publish("", queue, b"\x00\xff", pika.BasicProperties(expiration="600000"))
+        _, properties, body = next_parked(channel, queue)
+    assert (body, properties.headers["x-leveret-attempt"], properties.expiration) == (b"\x00\xff", 2, None)
+
+
+def test_a_worker_takes_no_more_than_it_has_slots_for(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    gate = threading.Semaphore(0)
+
+    @work.task
+    def wait() -> None:
+        said.put("started")
+        gate.acquire()
+
+    with working(work, threads=2):
+        for _ in range(5):
+            wait.send()
+        assert [said.get(timeout=WITHIN_S) for _ in range(2)] == ["started", "started"]
+        assert ready(channel, queue) == 3
+        gate.release(5)
+        rest = [said.get(timeout=WITHIN_S) for _ in range(8)]
+    assert rest.count("started") == 3
+
+
+def test_a_long_task_keeps_no_message_of_another_queue_from_other_workers(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    gate = threading.Event()
+
+    @work.task
+    def long() -> None:
+        said.put("started")
+        gate.wait()
+
+    work.task(name="short", queue=f"{queue}.other")(print)
+    with working(work, threads=1):
+        long.send()
+        assert said.get(timeout=WITHIN_S) == "started"
+        sent = work.tasks["short"].send("x")
+        arrived = next(channel.consume(f"{queue}.other", auto_ack=True, inactivity_timeout=WITHIN_S))
+        assert arrived[1] is not None, "the message is kept by a worker that has no slot for it"
+        assert arrived[1].message_id == sent.id
+        channel.cancel()
+        gate.set()
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+        work.tasks["short"].send("y")  # and it reads that queue again
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+
+
+def test_a_queue_deleted_under_the_worker_is_read_again(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    work.task(name="print")(print)
+    with working(work):
+        work.tasks["print"].send("a")
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+        channel.queue_delete(queue)
+        work.tasks["print"].send("b")
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+
+
+def test_a_worker_survives_a_restart_of_its_broker(own_broker: Broker, queue: str, said: Said) -> None:
+    work = WorkQueue(own_broker.url, default_queue=queue, middleware=[Outcomes(said)], send_timeout_s=60.0)
+    work.task(name="print")(print)
+    with working(work):
+        work.tasks["print"].send("before")
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+        own_broker.restart()
+        work.tasks["print"].send("after")
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+
+
+def test_a_task_that_outlives_its_connection_is_delivered_again(own_broker: Broker, queue: str, said: Said) -> None:
+    work = WorkQueue(own_broker.url, default_queue=queue)
+    gate = threading.Semaphore(0)
+
+    @work.task
+    def wait() -> None:
+        message = current_message()
+        assert message is not None
+        said.put(message.redelivered)
+        gate.acquire()
+
+    with working(work, threads=2):
+        wait.send()
+        assert said.get(timeout=WITHIN_S) is False
+        own_broker.restart()
+        assert said.get(timeout=WITHIN_S) is True
+        gate.release(2)
+
+
+def test_a_worker_that_stops_before_its_broker_was_ever_there_just_stops() -> None:
+    work = WorkQueue("amqp://127.0.0.1:1/")
+    work.task(print)
+    with working(work):
+        pass
+
+
+def test_a_broker_that_refuses_ends_the_worker_with_the_reason(broker: Broker) -> None:
+    work = WorkQueue()
+    work.task(print)
+    worker = Worker(work, broker.url.replace("guest:guest", "guest:wrong"), Options())
+    with pytest.raises(ConnectionError, match="403"):
+        asyncio.run(worker.run())
+
+
+def test_a_worker_without_work_or_with_unknown_queues_is_refused() -> None:
+    work = WorkQueue()
+    with pytest.raises(TaskError, match="no tasks"):
+        Worker(work, "amqp://x/", Options())
+    work.task(queue="mail")(print)
+    with pytest.raises(TaskError, match="no queue 'male'; it reads mail"):
+        Worker(work, "amqp://x/", Options(queues=("male",)))
