@@ -1,8 +1,8 @@
-# The habits of this project. `make broker` and `make test` work on a fresh machine with python3, venv and make.
+# The habits of this project. `make demo` and `make test` work on a fresh machine with python3, venv and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: broker test test-compiled test-pure check bench clean
+.PHONY: demo broker test test-compiled test-pure check bench clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -13,6 +13,9 @@ BIN := .venv/bin
 	test -x .venv-pure/bin/python || $(PYTHON) -m venv .venv-pure
 	LEVERET_PURE=1 .venv-pure/bin/pip install --quiet --disable-pip-version-check '.[dev]'
 	touch $@
+
+demo: .venv/installed  ## broker, three workers and real files; a worker is killed half way
+	$(BIN)/leveret demo
 
 broker: .venv/installed  ## the broker on port 5672, until Ctrl-C
 	$(BIN)/leveret broker

@@ -62,3 +62,7 @@ class Nacked(ClientError):
 
 class TaskError(LeveretError):
     """Wrong use of the work queue: unknown task, arguments that do not fit, bad application path."""
+
+
+class ManagementError(LeveretError):
+    """A management API cannot be reached, or did not answer as one; the message says which and why."""

@@ -11,6 +11,7 @@ import typer
 from leveret import __version__
 from leveret.build import describe
 from leveret.cli.broker import broker
+from leveret.cli.demo import demo
 from leveret.cli.looking import list_queues, unacked
 from leveret.cli.send import send
 from leveret.cli.work import call, worker
@@ -46,6 +47,7 @@ app.command("call")(call)
 app.command("list-queues")(list_queues)
 app.command("unacked")(unacked)
 app.command("send")(send)
+app.command("demo")(demo)
 
 
 def main() -> None:

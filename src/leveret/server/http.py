@@ -12,10 +12,11 @@ from leveret.server.server import Server
 
 
 class Management:
-    """Listens from construction (OSError if it cannot); `port` is the one in use."""
+    """Listens from construction (OSError if it cannot); `port` is the one in use, also where 0 was asked for."""
 
     def __init__(self, server: Server, host: str, port: int) -> None:
         self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.host = host
         self.port: int = self._socket.getsockname()[1]
         app = make_app(server.broker, lambda user, password: server.users.check(user, password, True), server.turn)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)

@@ -43,7 +43,10 @@ async def _serve(config: Config) -> int:
     await server.start()
     if management is not None:
         management.start()
-    print(f"ready {_addresses(config, server)}: leveret {__version__}, {describe()}, {_kept(config)}", flush=True)
+    print(
+        f"ready {_addresses(config, server, management)}: leveret {__version__}, {describe()}, {_kept(config)}",
+        flush=True,
+    )
     stopping = asyncio.create_task(stop.wait())
     failed = asyncio.create_task(server.stopped.wait())
     await asyncio.wait((stopping, failed), return_when=asyncio.FIRST_COMPLETED)
@@ -71,14 +74,19 @@ def _management(config: Config, server: Server) -> Management | None:
         ) from None
 
 
-def _addresses(config: Config, server: Server) -> str:
+def _addresses(config: Config, server: Server, management: Management | None) -> str:
     addresses = []
     if config.host is not None:
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        addresses.append(f"amqp://{host}:{server.port}")
+        addresses.append(f"amqp://{_bracketed(config.host)}:{server.port}")
     if config.socket is not None:
         addresses.append(f"unix:{config.socket}")
+    if management is not None:
+        addresses.append(f"http://{_bracketed(management.host)}:{management.port}")
     return " ".join(addresses)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _kept(config: Config) -> str:
