@@ -43,7 +43,7 @@ class Bench:
 
     def until(self, done: Callable[[], object]) -> None:
         while not done():
-            self.store.flush_soon()
+            self.store.flush_soon(0)
             self.calls.get(timeout=WAIT_S)()
 
     def settle(self) -> None:

@@ -76,7 +76,7 @@ def test_a_failed_commit_is_fatal_reports_nothing_and_is_never_tried_again(tmp_p
     bench.add(lost)
     bench.until(lambda: bench.errors)
     bench.add(later)
-    bench.store.flush_soon()
+    bench.store.flush_soon(0)
     bench.store.close()
     assert [str(error) for error in bench.errors] == ["disk I/O error"]
     assert (kept.reports, lost.reports, later.reports) == (1, 0, 0)

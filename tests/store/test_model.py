@@ -58,7 +58,7 @@ class Model:
         self.bench.settle()
 
     def turn(self) -> None:
-        self.bench.store.flush_soon()
+        self.bench.store.flush_soon(0)
 
     def restart(self) -> None:
         self.bench.store.close()

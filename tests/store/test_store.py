@@ -56,12 +56,12 @@ class Bench:
 
     def turn(self) -> None:
         """The end of a turn of the loop, and the next report."""
-        self.store.flush_soon()
+        self.store.flush_soon(0)
         self.calls.get(timeout=WAIT_S)()
 
     def settle(self) -> None:
         """Until nothing is gathered or under way."""
-        self.store.flush_soon()
+        self.store.flush_soon(0)
         while self.store._committing is not None and not self.failures:
             self.calls.get(timeout=WAIT_S)()
 
@@ -125,7 +125,7 @@ def test_a_record_removed_while_it_is_being_committed_goes_in_the_next_batch(ope
     bench.store.save_queue(1, "/", "q", "{}")
     note = Note(1, 0)
     bench.store.add(note)
-    bench.store.flush_soon()
+    bench.store.flush_soon(0)
     bench.store.remove(note)
     bench.settle()
     assert note.reports == 1
@@ -185,7 +185,7 @@ def test_a_deleted_queue_takes_its_records_along_and_its_number_is_free_then(ope
     bench.settle()
     gone: list[bool] = []
     bench.store.delete_queue(1, lambda: gone.append(True))
-    bench.store.flush_soon()
+    bench.store.flush_soon(0)
     while not gone:
         bench.calls.get(timeout=WAIT_S)()
     assert bench.load(1) == []
@@ -234,7 +234,7 @@ def test_counts_stay_exact_through_any_sequence(opened: Opened) -> None:
             note = held.pop(chance.choice(list(held)))
             bench.store.remove(note)
         if chance.random() < 0.1:
-            bench.store.flush_soon()
+            bench.store.flush_soon(0)
         if chance.random() < 0.05:
             bench.settle()
         if step % 1000 == 999:
@@ -267,10 +267,10 @@ def test_a_failed_commit_is_fatal_and_nothing_of_it_is_ever_reported(tmp_path: P
     bench.store.add(first)
     bench.settle()
     bench.store.add(second)
-    bench.store.flush_soon()
+    bench.store.flush_soon(0)
     bench.store.add(third)
     bench.settle()
-    bench.store.flush_soon()
+    bench.store.flush_soon(0)
     bench.store.close()
     assert [str(error) for error in bench.failures] == ["database or disk is full"]
     assert (first.reports, second.reports, third.reports) == (1, 0, 0)
@@ -342,7 +342,7 @@ def test_memory_alone_keeps_nothing_and_reports_at_once() -> None:
     bench.store.add(note)
     assert note.reports == 1
     bench.store.remove(note)
-    bench.store.flush_soon()
+    bench.store.flush_soon(0)
     bench.store.close()
 
 

@@ -79,7 +79,7 @@ class Broker:
         """The end of a loop turn: the store commits what was gathered."""
         for vhost in self.vhosts.values():
             vhost.flush_delivered()
-        self.store.flush_soon()
+        self.store.flush_soon(self.now)
 
     def disconnect(self, peer: Peer) -> None:
         """A connection ended: what it held goes back to its queues, its exclusive queues go.

@@ -22,6 +22,7 @@ from leveret.server.config import Config
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
 from leveret.server.session import Session
+from leveret.store.patience import WAIT_MS
 from leveret.store.store import Store
 from leveret.wire.methods import Method
 
@@ -45,6 +46,7 @@ class Server:
         self._protocols: dict[Session, Protocol] = {}
         self._dirty: list[Protocol] = []
         self._turning = False
+        self._reminded = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._held: list[Protocol] = []
@@ -182,6 +184,14 @@ class Server:
         for protocol in dirty:
             protocol.flush()
         self.broker.flush()
+        if self.store.waiting and not self._reminded:
+            self._reminded = True
+            self.loop.call_later(WAIT_MS / 1000, self._remind)
+
+    def _remind(self) -> None:
+        """The store left something for later; another turn may never come by itself."""
+        self._reminded = False
+        self.turn()
 
     def after(self, protocol: Protocol) -> None:
         """A client's bytes were handled: see that it does not outrun the disk."""

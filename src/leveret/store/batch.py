@@ -85,9 +85,17 @@ class Batch:
         self.pending_bytes: int = 0
         self.count: int = 0
         self.empty: bool = True
+        # The queues that messages were added to, and how many were acknowledged since the turn before.
+        self.queues: set[int] = set()
+        self._queue: int = -1
+        self.acknowledged: int = 0
 
     def add(self, record: Record) -> None:
         record.state = GATHERED
+        queue = record.id >> POSITION_BITS
+        if queue != self._queue:
+            self._queue = queue
+            self.queues.add(queue)
         self._last.adds.append(record)
         self.pending_bytes += record.size()
         self.count += 1
@@ -96,11 +104,13 @@ class Batch:
     def cancel(self, record: Record) -> None:
         """A record of this batch is not wanted any more."""
         record.state = CANCELLED
+        self.acknowledged += 1
         self.pending_bytes -= record.size()
         self.count -= 1
 
     def remove(self, record: Record) -> None:
         record.state = REMOVED
+        self.acknowledged += 1
         self._last.removes.append(record.id)
         self._account(record.id >> POSITION_BITS, -1, -record.length())
         self.empty = False

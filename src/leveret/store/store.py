@@ -1,7 +1,8 @@
 """The durable message store: gathers what is to be kept, and commits it on a thread of its own.
 
-Group commit without a timer: while one transaction commits, the next batch gathers. Everything but `_run` happens on the
-event loop's thread; the store's thread only runs prepared statements, so that the interpreter lock is free meanwhile.
+Group commit without a timer: while one transaction commits, the next batch gathers (patience tells the one exception).
+Everything but `_run` happens on the event loop's thread; the store's thread only runs prepared statements, so that the
+interpreter lock is free meanwhile.
 
 After a crash, at whatever moment, the database holds exactly the batches whose commit had returned:
 1. before a batch's commit returned: none of its records is there, and none of them was reported durable;
@@ -23,6 +24,7 @@ from leveret.errors import StoreError
 from leveret.store.batch import COMMITTING, DURABLE, GATHERED, IDLE, POSITION_BITS, Batch, Record
 from leveret.store.database import Database, Load, Recovered, Row, Work
 from leveret.store.lock import DirectoryLock
+from leveret.store.patience import Patience
 
 FILE_NAME: Final = "leveret.db"
 
@@ -55,6 +57,10 @@ class Store:
         self._gone: deque[tuple[int, int]] = deque()
         self._gone_reports: dict[int, Callable[[], None]] = {}
         self.commits: int = 0
+        self.waiting: bool = False
+        self._stored: dict[int, int] = {}
+        self._patience = Patience(self._stored)
+        self._now_ms = 0
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = DirectoryLock(directory)
@@ -68,7 +74,9 @@ class Store:
 
     def recover(self) -> Recovered:
         """What survived. Call once, before `start`. StoreError if it cannot be read."""
-        return self._database.recover() if self._database is not None else Recovered()
+        recovered = self._database.recover() if self._database is not None else Recovered()
+        self._stored.update((row.id, row.messages) for row in recovered.queues)
+        return recovered
 
     def start(self) -> None:
         """From now on what is gathered is committed."""
@@ -157,9 +165,14 @@ class Store:
         if self.directory is None:
             on_gone()
             return
+
+        def gone() -> None:
+            self._stored.pop(queue_id, None)
+            on_gone()
+
         self._other("delete from queue where id = ?", queue_id)
         first = queue_id << POSITION_BITS
-        self._delete_range(first, first + (1 << POSITION_BITS) - 1, on_gone)
+        self._delete_range(first, first + (1 << POSITION_BITS) - 1, gone)
 
     def save_exchange(self, vhost: str, name: str, definition: str) -> None:
         self._other("insert or replace into exchange values (?, ?, ?)", vhost, name, definition)
@@ -209,10 +222,21 @@ class Store:
         committing = self._committing
         return self._batch.count + (0 if committing is None else committing.count)
 
-    def flush_soon(self) -> None:
-        """Called at the end of every turn of the loop: commit what is gathered, unless a commit is under way."""
+    def flush_soon(self, now_ms: int) -> None:
+        """Called at the end of every turn of the loop: commit what is gathered, unless a commit is under way.
+
+        `waiting` says whether it is left for later: then this is to be called again within patience.WAIT_MS.
+        """
+        self._now_ms = now_ms
+        self.waiting = False
         if self._committing is None and not self._batch.empty and not self._failed:
-            self._hand_over()
+            self.waiting = not self._asked_for() and self._patience.waits(self._batch, now_ms)
+            if not self.waiting:
+                self._hand_over()
+
+    def _asked_for(self) -> bool:
+        """Whether more than messages is gathered: something that is waited for, and that no acknowledgement spares."""
+        return bool(self._others or self._loads or self._reports)
 
     def _something(self) -> bool:
         return not self._batch.empty or bool(self._batch.delivered)
@@ -226,6 +250,8 @@ class Store:
             (batch.messages.get(number, 0), batch.bytes.get(number, 0), batch.delivered.get(number, -1), number)
             for number in touched
         ]
+        for number, messages in batch.messages.items():
+            self._stored[number] = self._stored.get(number, 0) + messages
         work = Work(segments, self._others, accounts, self._loads)
         self._batch, self._others, self._loads = Batch(), [], []
         reports, self._reports = self._reports, []
@@ -242,7 +268,7 @@ class Store:
             load.callback(load.rows)
         if self._gone and self._committing is None:
             self._inbox.put(Work([], [], [], []))
-        self.flush_soon()
+        self.flush_soon(self._now_ms)
 
     def _stop(self, error: BaseException) -> None:
         self._failed = True
