@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store.support import Bench, Message
 
 from leveret.store.batch import Batch
 from leveret.store.patience import AHEAD_MESSAGES, BYTES_MAX, FEW_MESSAGES, QUEUES_MAX, WAIT_MS, Patience
+from store.support import Bench, Message
 
 MANY = FEW_MESSAGES + 10
 
