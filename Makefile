@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo broker test test-compiled test-pure check bench clean
+.PHONY: demo broker test test-compiled test-pure check bench fuzz clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -36,6 +36,9 @@ check: .venv/installed  ## formatting, lint, types, architecture
 
 bench: .venv/installed  ## against a RabbitMQ on this machine
 	$(BIN)/python -m bench
+
+fuzz: .venv/installed  ## two minutes of bytes that no honest peer would send
+	$(BIN)/python -m fuzz
 
 clean:
 	rm -rf .venv .venv-pure build src/*.egg-info
