@@ -12,6 +12,8 @@ from leveret.wire.frames import HEARTBEAT, header_payload, method_frame
 from leveret.wire.methods import METHODS, Method, encode_method
 
 EVERY = list(METHODS.values())
+QUEUES = ["", "q1", "q2", "q3", "q1", "q2", "q3", "x1"]
+EXCHANGES = ["", "x1", "x2", "x1", "x2", "amq.topic", "amq.headers", "amq.fanout", "q1"]
 NAMES = ["", "q1", "q2", "q3", "x1", "x2", "amq.topic", "amq.direct", "amq.fanout", "amq.headers", "amq.none"]
 KEYS = ["", "q1", "q2", "q3", "a.b.c", "#", "*.b", "a" * 255]
 TYPES = ["direct", "fanout", "topic", "headers", "x-none"]
@@ -21,25 +23,31 @@ NESTING_MAX = 40
 
 def run_of(rng: Random, channels: tuple[int, ...] = (1, 2)) -> list[bytes]:
     """Frames as a client might send them, most of them legal where they stand."""
-    return [frame for _ in range(rng.randint(1, 40)) for frame in _something(rng, rng.choice(channels))]
+    frames = [method_frame(channels[-1], encode_method(m.QueueDeclare(queue=name))) for name in ("q1", "q2", "q3")]
+    frames += [
+        method_frame(channels[-1], encode_method(m.ExchangeDeclare(exchange=x, type="topic"))) for x in ("x1", "x2")
+    ]
+    return frames + [frame for _ in range(rng.randint(1, 40)) for frame in _something(rng, rng.choice(channels))]
 
 
 def _something(rng: Random, channel: int) -> list[bytes]:
     kind = rng.random()
     if kind < 0.35:
         return _publish(rng, channel)
-    if kind < 0.8:
-        return [method_frame(channel, encode_method(rng.choice(LIKELY)(rng)))]
     if kind < 0.9:
+        return [method_frame(channel, encode_method(rng.choice(LIKELY)(rng)))]
+    if kind < 0.94:  # opened again, if an error has closed it
+        return [method_frame(channel, encode_method(method)) for method in (m.ChannelCloseOk(), m.ChannelOpen())]
+    if kind < 0.97:
         return [method_frame(rng.choice([0, channel, 3, 65_535]), encode_method(any_method(rng)))]
-    if kind < 0.95:
+    if kind < 0.99:
         return [HEARTBEAT]
     return [rng.randbytes(rng.randint(1, 30))]
 
 
 def _publish(rng: Random, channel: int) -> list[bytes]:
     body = rng.randbytes(rng.choice([0, 1, 20, rng.randint(0, BODY_BYTES_MAX)]))
-    method = m.BasicPublish(exchange=rng.choice(NAMES), routing_key=rng.choice(KEYS), mandatory=rng.random() < 0.3)
+    method = m.BasicPublish(exchange=rng.choice(EXCHANGES), routing_key=rng.choice(KEYS), mandatory=rng.random() < 0.3)
     properties = rng.choice([b"\0\0", b"\x10\x00\x02", b"\x20\x00" + _table(rng, 0), rng.randbytes(rng.randint(2, 40))])
     frames = [method_frame(channel, encode_method(method)), _frame(2, channel, header_payload(len(body), properties))]
     while body:
@@ -83,34 +91,40 @@ def _bits(rng: Random, *names: str) -> dict[str, bool]:
 
 LIKELY: list[Callable[[Random], Method]] = [
     lambda rng: m.QueueDeclare(
-        queue=rng.choice(NAMES),
+        queue=rng.choice(QUEUES),
         arguments=_arguments(rng),
         **_bits(rng, "passive", "durable", "exclusive", "auto_delete", "no_wait"),
     ),
     lambda rng: m.QueueBind(
-        queue=rng.choice(NAMES), exchange=rng.choice(NAMES), routing_key=rng.choice(KEYS), arguments=_arguments(rng)
+        queue=rng.choice(QUEUES),
+        exchange=rng.choice(EXCHANGES),
+        routing_key=rng.choice(KEYS),
+        arguments=_arguments(rng),
     ),
-    lambda rng: m.QueueUnbind(queue=rng.choice(NAMES), exchange=rng.choice(NAMES), routing_key=rng.choice(KEYS)),
-    lambda rng: m.QueuePurge(queue=rng.choice(NAMES)),
-    lambda rng: m.QueueDelete(queue=rng.choice(NAMES), **_bits(rng, "if_unused", "if_empty", "no_wait")),
+    lambda rng: m.QueueUnbind(queue=rng.choice(QUEUES), exchange=rng.choice(EXCHANGES), routing_key=rng.choice(KEYS)),
+    lambda rng: m.QueuePurge(queue=rng.choice(QUEUES)),
+    lambda rng: m.QueueDelete(queue=rng.choice(QUEUES), **_bits(rng, "if_unused", "if_empty", "no_wait")),
     lambda rng: m.ExchangeDeclare(
-        exchange=rng.choice(NAMES),
+        exchange=rng.choice(EXCHANGES),
         type=rng.choice(TYPES),
         arguments=_arguments(rng),
         **_bits(rng, "passive", "durable", "auto_delete", "internal", "no_wait"),
     ),
-    lambda rng: m.ExchangeDelete(exchange=rng.choice(NAMES), **_bits(rng, "if_unused", "no_wait")),
+    lambda rng: m.ExchangeDelete(exchange=rng.choice(EXCHANGES), **_bits(rng, "if_unused", "no_wait")),
     lambda rng: m.ExchangeBind(
-        destination=rng.choice(NAMES), source=rng.choice(NAMES), routing_key=rng.choice(KEYS), arguments=_arguments(rng)
+        destination=rng.choice(EXCHANGES),
+        source=rng.choice(EXCHANGES),
+        routing_key=rng.choice(KEYS),
+        arguments=_arguments(rng),
     ),
     lambda rng: m.BasicConsume(
-        queue=rng.choice(NAMES),
+        queue=rng.choice(QUEUES),
         consumer_tag=rng.choice(["", "a", "b"]),
         arguments=_arguments(rng),
         **_bits(rng, "no_ack", "exclusive", "no_wait"),
     ),
     lambda rng: m.BasicCancel(consumer_tag=rng.choice(["", "a", "b"])),
-    lambda rng: m.BasicGet(queue=rng.choice(NAMES), **_bits(rng, "no_ack")),
+    lambda rng: m.BasicGet(queue=rng.choice(QUEUES), **_bits(rng, "no_ack")),
     lambda rng: m.BasicQos(prefetch_count=rng.choice([0, 1, 10, 65_535]), **_bits(rng, "global_")),
     lambda rng: m.BasicAck(delivery_tag=rng.choice([0, 1, 2, 5, 2**63]), **_bits(rng, "multiple")),
     lambda rng: m.BasicNack(delivery_tag=rng.choice([0, 1, 2, 3]), **_bits(rng, "multiple", "requeue")),
@@ -120,7 +134,6 @@ LIKELY: list[Callable[[Random], Method]] = [
     lambda rng: rng.choice([m.TxSelect, m.TxCommit, m.TxRollback])(),
     lambda rng: m.ChannelFlow(active=rng.random() < 0.5),
     lambda rng: m.ChannelClose(reply_code=200),
-    lambda rng: m.ChannelOpen(),
 ]
 """What clients say, with few names, so that one thing meets another."""
 
