@@ -1,4 +1,4 @@
-"""The tutorial's programs, as processes, unmodified, on both brokers."""
+"""The tutorial's programs, with pika and with Leveret's library, as processes, on both brokers and mixed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ import pytest
 from brokers import Broker
 
 TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorial"
-Spawn = Callable[[], "subprocess.Popen[str]"]
+SENDERS = ("new_task.py", "leveret_new_task.py")
+WORKERS = ("worker.py", "leveret_worker.py")
+Spawn = Callable[[str], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
 def spawn(own_broker: Broker) -> Iterator[Spawn]:
-    """Starts workers, ready when they say that they wait."""
+    """Starts workers, ready when they say so."""
     started: list[subprocess.Popen[str]] = []
     environment = {**os.environ, "AMQP_URL": own_broker.url}
 
-    def worker() -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, str(TUTORIAL / "worker.py")], stdout=subprocess.PIPE, text=True, env=environment
-        )
+    def worker(program: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(TUTORIAL / program)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         started.append(process)
-        assert "Waiting" in line(process)
+        if program == "worker.py":
+            assert "Waiting" in line(process)
+        else:
+            assert process.stderr is not None
+            assert any("worker ready" in said for said in process.stderr)
         return process
 
     yield worker
@@ -43,10 +48,10 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def new_task(broker: Broker, text: str) -> None:
+def new_task(broker: Broker, text: str, program: str = "new_task.py") -> None:
     environment = {**os.environ, "AMQP_URL": broker.url}
     done = subprocess.run(
-        [sys.executable, str(TUTORIAL / "new_task.py"), text],
+        [sys.executable, str(TUTORIAL / program), text],
         env=environment,
         capture_output=True,
         text=True,
@@ -62,8 +67,11 @@ def first_to_speak(workers: list[subprocess.Popen[str]]) -> int:
     return outputs.index(spoken[0])
 
 
-def test_three_workers_take_turns_and_a_killed_workers_task_goes_to_another(own_broker: Broker, spawn: Spawn) -> None:
-    workers = [spawn() for _ in range(3)]
+@pytest.mark.parametrize("program", WORKERS)
+def test_three_workers_take_turns_and_a_killed_workers_task_goes_to_another(
+    own_broker: Broker, spawn: Spawn, program: str
+) -> None:
+    workers = [spawn(program) for _ in range(3)]
     turns = []
     for number in range(3):
         new_task(own_broker, f"task {number}")
@@ -79,12 +87,16 @@ def test_three_workers_take_turns_and_a_killed_workers_task_goes_to_another(own_
     assert "Received slow" in line(others[first_to_speak(others)])
 
 
-def test_confirmed_tasks_survive_kill_9_of_the_broker(own_broker: Broker, spawn: Spawn) -> None:
-    for number in range(5):
-        new_task(own_broker, f"task {number}")
+@pytest.mark.parametrize("program", WORKERS)
+def test_confirmed_tasks_of_either_sender_survive_kill_9_of_the_broker(
+    own_broker: Broker, spawn: Spawn, program: str
+) -> None:
+    tasks = [(f"task {number}", sender) for number, sender in enumerate(SENDERS * 2)]
+    for text, sender in tasks:
+        new_task(own_broker, text, sender)
     own_broker.kill()
     own_broker.start()
-    worker = spawn()
-    for number in range(5):
-        assert f"Received task {number}" in line(worker)
+    worker = spawn(program)
+    for text, _ in tasks:
+        assert f"Received {text}" in line(worker)
         assert "Done" in line(worker)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -116,11 +120,46 @@ def test_a_message_above_the_limit_ends_its_channel(raw: Connect) -> None:
     assert closed.reply_text.startswith("PRECONDITION_FAILED - message size")
 
 
-def test_thousands_of_half_open_connections_keep_nobody_out(raw: Connect, leveret: Leveret) -> None:
-    idle = [socket.create_connection(("127.0.0.1", leveret.port)) for _ in range(2000)]
-    assert raw().open() is not None
-    for one in idle:
-        one.close()
+HALF_OPEN = 10_000
+HALF_OPEN_BYTES_MAX = 24 * 1024
+IMPATIENT = """
+from leveret.server.config import Config, Limits
+from leveret.server.run import run
+raise SystemExit(run(Config(port=0, log_level="error", limits=Limits(handshake_s=5))))
+"""
+
+
+@pytest.fixture
+def many_files() -> Iterator[int]:
+    """How many files this process may have open, raised as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_ten_thousand_half_open_connections_keep_nobody_out_and_are_cut_off(many_files: int) -> None:
+    count = min(HALF_OPEN, many_files - 500)  # a machine may allow fewer
+    process = subprocess.Popen([sys.executable, "-c", IMPATIENT], stdout=subprocess.PIPE, text=True)
+    idle: list[socket.socket] = []
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split(":")[2].split()[0].rstrip(":"))
+        before = rss_bytes(process)
+        for _ in range(count):
+            idle.append(socket.create_connection(("127.0.0.1", port), timeout=30))
+        witness = Raw(port).open()
+        assert rss_bytes(process) - before < count * HALF_OPEN_BYTES_MAX
+        for one in idle:
+            assert one.recv(1) == b""
+        witness.say(1, m.QueueDeclare(queue="q", exclusive=True))
+        assert isinstance(witness.method(), m.QueueDeclareOk)
+        witness.close()
+    finally:
+        process.kill()
+        process.communicate()
+        for one in idle:
+            one.close()
 
 
 def test_a_consumer_that_does_not_read_costs_no_memory(raw: Connect, leveret: Leveret) -> None:
@@ -132,17 +171,17 @@ def test_a_consumer_that_does_not_read_costs_no_memory(raw: Connect, leveret: Le
     with leveret.connect() as publisher:
         channel = publisher.channel()
         channel.confirm_delivery()
-        before = rss_bytes(leveret)
+        before = rss_bytes(leveret.process)
         for _ in range(1000):
             channel.basic_publish("", "unread", bytes(256 * 1024))
-        assert rss_bytes(leveret) - before < 128 * 1024 * 1024
+        assert rss_bytes(leveret.process) - before < 128 * 1024 * 1024
         client.close()
         channel.queue_delete("unread")
 
 
-def rss_bytes(broker: Leveret) -> int:
-    assert broker.process is not None
-    with open(f"/proc/{broker.process.pid}/statm") as statm:
+def rss_bytes(process: subprocess.Popen[Any] | None) -> int:
+    assert process is not None
+    with open(f"/proc/{process.pid}/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

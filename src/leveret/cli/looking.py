@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import sys
-import urllib.error
-import urllib.request
 from enum import StrEnum
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from leveret.cli.output import fail
+from leveret.errors import ManagementError
+from leveret.management import remote
 
 DEFAULT_URL = "http://guest:guest@127.0.0.1:15672"
-WAIT_S = 10
+NOT_THERE: list[dict[str, Any]] = []
+"""Stands for a list that this broker's API does not have."""
+
+FIGURES = frozenset(
+    {"messages", "messages_ready", "messages_unacknowledged", "consumers", "memory", "message_bytes", "state", "policy"}
+)
+"""Columns that a broker may not have gathered yet: RabbitMQ begins seconds after a queue's declaration."""
 
 Url = Annotated[str, typer.Option("--management", envvar="LEVERET_MANAGEMENT", help="URL of the management API.")]
 
@@ -33,28 +37,15 @@ class Formatter(StrEnum):
 Format = Annotated[Formatter, typer.Option("--formatter", help="How to print.")]
 
 
-def fetch(url: str, path: str) -> list[dict[str, Any]]:
-    """A list of the API. Ends the command with one line if it cannot be had."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        fail(f"--management {url}: expected http://USER:PASSWORD@HOST:PORT")
-    where = f"{parts.scheme}://{parts.hostname}:{parts.port or 15672}"
-    user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
-    token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    request = urllib.request.Request(where + path, headers={"Authorization": f"Basic {token}"})
+def fetch(url: str, path: str, missing: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """A list of the API, or `missing` where there is none. Ends the command with one line if it cannot be had."""
     try:
-        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
-            rows: list[dict[str, Any]] = json.load(answer)
-            return rows
-    except urllib.error.HTTPError as error:
-        reason = {401: f"user {user} or its password is wrong", 404: "it has no such list"}.get(
-            error.code, error.reason
-        )
-        fail(f"{where}{path} answered {error.code}: {reason}", 1)
-    except (urllib.error.URLError, OSError) as error:
-        fail(f"cannot reach {where}: {getattr(error, 'reason', error)}; is the broker running?", 1)
-    except ValueError:
-        fail(f"{where}{path} did not answer with JSON: is it a management API?", 1)
+        rows: list[dict[str, Any]] = remote.fetch(url, path, missing)
+        return rows
+    except ValueError as error:
+        fail(f"--management {error}")
+    except ManagementError as error:
+        fail(str(error), 1)
 
 
 def show(rows: list[dict[str, Any]], columns: list[str], formatter: Formatter) -> None:
@@ -84,7 +75,7 @@ def list_queues(
     """List queues with the columns given, by default: name messages_ready messages_unacknowledged consumers."""
     chosen = columns or ["name", "messages_ready", "messages_unacknowledged", "consumers"]
     rows = fetch(management, "/api/queues")
-    known = {name for row in rows for name in row}
+    known = FIGURES.union(*rows)
     unknown = [name for name in chosen if name not in known]
     if rows and unknown:
         fail(f"no column {unknown[0]}; there are: {', '.join(sorted(known))}")
@@ -92,6 +83,35 @@ def list_queues(
 
 
 def unacked(management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
-    """Who holds which message unacknowledged, and for how long (ms); the longest first."""
-    columns = ["queue", "held_ms", "consumer_tag", "delivery_tag", "redelivered", "channel", "connection", "client"]
-    show(fetch(management, "/api/unacked"), columns, formatter)
+    """Who holds which message unacknowledged, and for how long (ms); the longest first.
+
+    RabbitMQ does not tell that much: there it is how many each channel holds, the most first.
+    """
+    rows = fetch(management, "/api/unacked", NOT_THERE)
+    if rows is not NOT_THERE:
+        columns = ["queue", "held_ms", "consumer_tag", "delivery_tag", "redelivered", "channel", "connection", "client"]
+        show(rows, columns, formatter)
+        return
+    typer.echo("leveret: this broker tells how many each channel holds, not which or for how long", err=True)
+    held = held_by_channel(fetch(management, "/api/channels"), fetch(management, "/api/consumers"))
+    show(held, ["queue", "messages_unacknowledged", "consumer_tag", "channel", "connection", "user"], formatter)
+
+
+def held_by_channel(channels: list[dict[str, Any]], consumers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each channel that holds messages; what it consumes from, if anything, is where they may be from."""
+    rows = []
+    for channel in channels:
+        if not channel.get("messages_unacknowledged"):
+            continue
+        own = [one for one in consumers if one["channel_details"]["name"] == channel["name"]]
+        rows.append(
+            {
+                "queue": " ".join(sorted({one["queue"]["name"] for one in own})),
+                "messages_unacknowledged": channel["messages_unacknowledged"],
+                "consumer_tag": " ".join(sorted(one["consumer_tag"] for one in own)),
+                "channel": channel["number"],
+                "connection": channel["connection_details"]["name"],
+                "user": channel["user"],
+            }
+        )
+    return sorted(rows, key=lambda row: -row["messages_unacknowledged"])

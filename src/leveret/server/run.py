@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import sys
+from typing import Final
 
 import uvloop
 
@@ -17,6 +19,7 @@ from leveret.server.http import Management
 from leveret.server.server import Server
 
 log = logging.getLogger("leveret.server")
+FILES_MAX: Final = 65_536
 
 
 def run(config: Config) -> int:
@@ -26,11 +29,20 @@ def run(config: Config) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    _allow_many_files()
     # The objects of a broker are few and long-lived or many and short-lived without cycles: full passes only cost.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config))
+
+
+def _allow_many_files() -> None:
+    """A connection is a file: the limit meant for ordinary programs is raised as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(config: Config) -> int:
