@@ -35,6 +35,7 @@ COMPILED = [
     "src/leveret/broker/queue.py",
     "src/leveret/broker/router.py",
     "src/leveret/server/session.py",
+    "src/leveret/server/turns.py",
     "src/leveret/server/protocol.py",
 ]
 

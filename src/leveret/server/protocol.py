@@ -24,6 +24,7 @@ class Protocol:
     def __init__(self, server: Server) -> None:
         self._server: Final = server
         self._loop: Final = server.loop
+        self._turns: Final = server.turns
         self.session: Final = Session(
             server.broker, server.on_method, server.handshake.start, self._mark_dirty, self.hold, self.release
         )
@@ -62,20 +63,20 @@ class Protocol:
         self._server.connected(self)
 
     def data_received(self, data: bytes) -> None:
-        server = self._server
-        server.turn()
+        self._turns.begin()
         session = self.session
         session.receive(data)
         if not self._opened or session.ending:
             self._progress()
-        server.after(self)
+        if self._turns.full:
+            self._server.hold_for_store(self)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         session = self.session
-        self._server.turn()
+        self._turns.begin()
         if not session.close_reason:
             log.warning("connection %s lost%s", session.name, f": {error}" if error else " without connection.close")
         else:
@@ -91,7 +92,7 @@ class Protocol:
         self.session.congested = True
 
     def resume_writing(self) -> None:
-        self._server.turn()
+        self._turns.begin()
         if self._unread:
             self._unread = False
             self.release()
@@ -100,7 +101,7 @@ class Protocol:
     # ---- out
 
     def _mark_dirty(self) -> None:
-        self._server.mark_dirty(self)
+        self._turns.mark_dirty(self)
 
     def flush(self) -> None:
         """Write what the session has, once per loop turn."""

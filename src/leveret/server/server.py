@@ -22,6 +22,7 @@ from leveret.server.config import Config
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
 from leveret.server.session import Session
+from leveret.server.turns import Turns
 from leveret.store.patience import WAIT_MS
 from leveret.store.store import Store
 from leveret.wire.methods import Method
@@ -44,8 +45,7 @@ class Server:
         self.started_at_ms = self.now_ms()
         self._listeners: list[asyncio.Server] = []
         self._protocols: dict[Session, Protocol] = {}
-        self._dirty: list[Protocol] = []
-        self._turning = False
+        self.turns = Turns(self.loop, self._begin_turn, self._end_turn)
         self._reminded = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -106,7 +106,7 @@ class Server:
             await asyncio.sleep(0.01)
         for protocol in list(self._protocols.values()):
             protocol.abort()
-        self._flush()
+        self.turns.finish()
         self.store.close()
         if self.config.socket is not None:
             self.config.socket.unlink(missing_ok=True)
@@ -151,10 +151,10 @@ class Server:
 
     def turn(self) -> None:
         """Something is about to happen: the broker learns the time, and all of this turn is flushed at its end."""
-        if not self._turning:
-            self._turning = True
-            self.broker.at(self.now_ms())
-            self.loop.call_soon(self._flush)
+        self.turns.begin()
+
+    def _begin_turn(self) -> None:
+        self.broker.at(self.now_ms())
 
     def _set_timer(self) -> None:
         at = self.broker.timers.next_at()
@@ -172,18 +172,9 @@ class Server:
         if self.broker.timers.next_at():
             self._set_timer()
 
-    def mark_dirty(self, protocol: Protocol) -> None:
-        """The connection has something to write at the end of the turn."""
-        self._dirty.append(protocol)
-        self.turn()
-
-    def _flush(self) -> None:
-        self._turning = False
-        dirty = self._dirty
-        self._dirty = []
-        for protocol in dirty:
-            protocol.flush()
+    def _end_turn(self) -> None:
         self.broker.flush()
+        self.turns.full = self.store.pending_bytes > self.limits.pending_bytes_max
         if self.store.waiting and not self._reminded:
             self._reminded = True
             self.loop.call_later(WAIT_MS / 1000, self._remind)
@@ -193,8 +184,8 @@ class Server:
         self._reminded = False
         self.turn()
 
-    def after(self, protocol: Protocol) -> None:
-        """A client's bytes were handled: see that it does not outrun the disk."""
+    def hold_for_store(self, protocol: Protocol) -> None:
+        """A client sent something while too much waits for the disk."""
         if self.store.pending_bytes > self.limits.pending_bytes_max and not protocol.held_by_store:
             protocol.held_by_store = True
             protocol.hold()

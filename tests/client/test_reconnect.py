@@ -1,0 +1,132 @@
+"""A connection that is lost comes back with everything on it: the asyncio client against both brokers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from brokers import Broker
+from client.proxy import Proxy
+from client.support import Collector, Signal, acking, run, swift
+from leveret.client import BasicProperties, Delivery, connect
+from leveret.errors import ConnectionLost, LeveretError
+
+
+def test_channels_queues_bindings_and_consumers_are_restored(broker: Broker, name: str) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
+            restored = Signal()
+            connection.on_reconnect = restored
+            channel = await connection.channel(prefetch=2, confirms=True)
+            await channel.exchange_declare(name, "topic", auto_delete=True)
+            queue = (await channel.queue_declare("", exclusive=True)).queue
+            await channel.queue_bind(queue, name, "a.#")
+            taken = acking()
+            await channel.consume(queue, taken)
+            for number in range(3):
+                await channel.publish(b"%d" % number, exchange=name, routing_key="a.b", mandatory=True)
+                assert (await taken.take()).body == b"%d" % number
+                proxy.cut()
+                await restored.wait()
+            await channel.publish(b"last", exchange=name, routing_key="a.b", mandatory=True)
+            assert (await taken.take()).body == b"last"
+            assert proxy.accepted == 4
+
+    run(main())
+
+
+def test_prefetch_is_restored(broker: Broker, name: str) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
+            restored = Signal()
+            connection.on_reconnect = restored
+            channel = await connection.channel(prefetch=1, confirms=True)
+            await channel.queue_declare(name)
+            for _ in range(3):
+                await channel.publish(b"x", routing_key=name)
+            taken = Collector[Delivery]()
+            await channel.consume(name, taken)
+            await taken.take()
+            proxy.cut()
+            await restored.wait()
+            await taken.take()
+            assert (await channel.queue_declare(name, passive=True)).messages == 2
+            assert taken.empty
+            await channel.queue_delete(name)
+
+    run(main())
+
+
+def test_a_publish_without_its_confirm_is_connection_lost(broker: Broker, name: str) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
+            channel = await connection.channel(confirms=True)
+            await channel.queue_declare(name, exclusive=True)
+            proxy.freeze()
+            confirm = channel.publish_nowait(b"x", routing_key=name)
+            assert confirm is not None
+            proxy.cut()
+            proxy.thaw()
+            with pytest.raises(ConnectionLost):
+                await confirm
+            await channel.publish(b"y", routing_key=name, mandatory=True)
+
+    run(main())
+
+
+def test_a_publish_waits_for_the_connection_to_come_back(broker: Broker, name: str) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
+            lost = Signal()
+            connection.on_lost = lost
+            channel = await connection.channel(confirms=True)
+            await channel.queue_declare(name)
+            proxy.open_to = False
+            proxy.cut()
+            await lost.wait()
+            publishing = asyncio.create_task(channel.publish(b"x", routing_key=name, mandatory=True))
+            with pytest.raises(LeveretError):
+                channel.publish_nowait(b"y", routing_key=name)
+            proxy.open_to = True
+            await publishing
+            assert await channel.queue_delete(name) == 1
+
+    run(main())
+
+
+def test_closing_while_the_broker_is_away_ends_the_attempts(broker: Broker) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy:
+            connection = await connect(proxy.url, backoff=swift())
+            lost = Signal()
+            connection.on_lost = lost
+            proxy.open_to = False
+            proxy.cut()
+            await lost.wait()
+            await connection.close()
+            assert connection.closed
+
+    run(main())
+
+
+def test_a_broker_killed_and_started_again_has_what_was_confirmed(own_broker: Broker, name: str) -> None:
+    async def main() -> None:
+        connection = await connect(own_broker.url, backoff=swift())
+        restored = Signal()
+        connection.on_reconnect = restored
+        channel = await connection.channel(confirms=True)
+        await channel.queue_declare(name, durable=True)
+        for number in range(10):
+            await channel.publish(
+                b"%d" % number, routing_key=name, properties=BasicProperties(delivery_mode=2), mandatory=True
+            )
+        await asyncio.to_thread(own_broker.kill)
+        await asyncio.to_thread(own_broker.start)
+        await restored.wait()
+        taken = acking()
+        await channel.consume(name, taken)
+        assert [one.body for one in await taken.take_many(10)] == [b"%d" % number for number in range(10)]
+        await connection.close()
+
+    run(main(), 60.0)
