@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Target:
-    """`times`: Leveret's median is at least `value` times the other's. `below`: its median is under `value`."""
+    """`times`: the ratio is at least `value`. `below`: Leveret's median is under `value`."""
 
     kind: Literal["times", "below"]
     value: float
@@ -36,10 +36,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Leveret's median over the other's; None if one of them was not measured."""
-        if not self.leveret or not self.other or not median(self.other):
-            return None
-        return median(self.leveret) / median(self.other)
+        """The median of the rounds' ratios, Leveret's figure over the other's of the same round; None without any.
+
+        Whatever else the machine was doing, it did to both of a round; it may have changed from round to round.
+        """
+        rounds = [ours / theirs for ours, theirs in zip(self.leveret, self.other, strict=False) if theirs]
+        return median(rounds) if rounds else None
 
     @property
     def met(self) -> bool | None:
