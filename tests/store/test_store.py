@@ -15,33 +15,12 @@ from pathlib import Path
 import pytest
 
 from leveret.errors import StoreError
-from leveret.store.batch import CANCELLED, DURABLE, POSITION_BITS, Record
+from leveret.store.batch import CANCELLED, DURABLE
 from leveret.store.database import Database, Row, Work
 from leveret.store.store import Store
+from store.support import Message
 
 WAIT_S = 20.0
-
-
-class Note(Record):
-    """A record of one queue, which remembers how often it was reported durable."""
-
-    def __init__(self, queue_id: int, position: int, data: bytes = b"x") -> None:
-        super().__init__(queue_id << POSITION_BITS | position)
-        self.data = data
-        self.reports = 0
-
-    def encode_into(self, parts: list[bytes]) -> int:
-        parts.append(self.data)
-        return len(self.data)
-
-    def length(self) -> int:
-        return len(self.data)
-
-    def size(self) -> int:
-        return len(self.data)
-
-    def on_durable(self) -> None:
-        self.reports += 1
 
 
 class Bench:
@@ -93,7 +72,7 @@ Opened = Callable[[], Bench]
 
 def test_a_record_is_durable_after_its_commit_and_not_before(opened: Opened) -> None:
     bench = opened()
-    note = Note(1, 0)
+    note = Message(1, 0)
     bench.store.add(note)
     assert note.reports == 0
     bench.turn()
@@ -104,7 +83,7 @@ def test_records_come_back_in_order_with_their_counts(opened: Opened) -> None:
     bench = opened()
     bench.store.save_queue(1, "/", "q", "{}")
     for position in range(5):
-        bench.store.add(Note(1, position, b"data%d" % position))
+        bench.store.add(Message(1, position, b"data%d" % position))
     bench = opened()
     (row,) = bench.recovered.queues
     assert (row.name, row.messages, row.bytes, row.last_position) == ("q", 5, 25, 4)
@@ -113,7 +92,7 @@ def test_records_come_back_in_order_with_their_counts(opened: Opened) -> None:
 
 def test_a_record_removed_before_it_was_written_is_never_written_and_counts_as_durable(opened: Opened) -> None:
     bench = opened()
-    note = Note(1, 0)
+    note = Message(1, 0)
     bench.store.add(note)
     bench.store.remove(note)
     assert (note.reports, note.state) == (1, CANCELLED)
@@ -123,7 +102,7 @@ def test_a_record_removed_before_it_was_written_is_never_written_and_counts_as_d
 def test_a_record_removed_while_it_is_being_committed_goes_in_the_next_batch(opened: Opened) -> None:
     bench = opened()
     bench.store.save_queue(1, "/", "q", "{}")
-    note = Note(1, 0)
+    note = Message(1, 0)
     bench.store.add(note)
     bench.store.flush_soon(0)
     bench.store.remove(note)
@@ -134,7 +113,7 @@ def test_a_record_removed_while_it_is_being_committed_goes_in_the_next_batch(ope
 
 def test_expiry_deliveries_and_transience_are_kept(opened: Opened) -> None:
     bench = opened()
-    note = Note(3, 7)
+    note = Message(3, 7)
     note.expires, note.transient = 123456789012, True
     bench.store.add(note)
     bench.settle()
@@ -147,7 +126,7 @@ def test_transient_records_end_with_a_restart(opened: Opened) -> None:
     bench = opened()
     bench.store.save_queue(1, "/", "q", "{}")
     for position in range(4):
-        note = Note(1, position)
+        note = Message(1, position)
         note.transient = position % 2 == 1
         bench.store.add(note)
     bench = opened()
@@ -158,7 +137,7 @@ def test_transient_records_end_with_a_restart(opened: Opened) -> None:
 def test_a_load_sees_all_that_was_added_before_it_and_is_bounded(opened: Opened) -> None:
     bench = opened()
     for position in range(10):
-        bench.store.add(Note(1, position, b"x" * 100))
+        bench.store.add(Message(1, position, b"x" * 100))
     assert [row.position for row in bench.load(1, first=3, count=2)] == [3, 4]
     assert [row.position for row in bench.load(1, size=250)] == [0, 1, 2]
     assert len(bench.load(1, size=1)) == 1
@@ -169,9 +148,9 @@ def test_a_purge_takes_the_range_and_leaves_the_rest(opened: Opened) -> None:
     bench = opened()
     bench.store.save_queue(1, "/", "q", "{}")
     for position in range(10):
-        bench.store.add(Note(1, position))
+        bench.store.add(Message(1, position))
     bench.store.purge(1, 3, 8, 6, 6)
-    bench.store.add(Note(1, 11))
+    bench.store.add(Message(1, 11))
     bench = opened()
     assert bench.recovered.queues[0].messages == 5
     assert [row.position for row in bench.load(1)] == [0, 1, 2, 9, 11]
@@ -181,7 +160,7 @@ def test_a_deleted_queue_takes_its_records_along_and_its_number_is_free_then(ope
     bench = opened()
     bench.store.save_queue(1, "/", "q", "{}")
     for position in range(20_000):
-        bench.store.add(Note(1, position))
+        bench.store.add(Message(1, position))
     bench.settle()
     gone: list[bool] = []
     bench.store.delete_queue(1, lambda: gone.append(True))
@@ -217,7 +196,7 @@ def test_the_highest_position_delivered_rides_on_the_next_commit(opened: Opened)
 def test_counts_stay_exact_through_any_sequence(opened: Opened) -> None:
     chance = random.Random(7)
     bench = opened()
-    model: dict[int, dict[int, Note]] = {}
+    model: dict[int, dict[int, Message]] = {}
     for number in (1, 2, 3):
         bench.store.save_queue(number, "/", f"q{number}", "{}")
         model[number] = {}
@@ -226,7 +205,7 @@ def test_counts_stay_exact_through_any_sequence(opened: Opened) -> None:
         number = chance.choice((1, 2, 3))
         held = model[number]
         if chance.random() < 0.6:
-            note = Note(number, position, bytes(chance.randrange(1, 50)))
+            note = Message(number, position, bytes(chance.randrange(1, 50)))
             position += 1
             held[note.id] = note
             bench.store.add(note)
@@ -263,7 +242,7 @@ class FullDisk(Database):
 
 def test_a_failed_commit_is_fatal_and_nothing_of_it_is_ever_reported(tmp_path: Path) -> None:
     bench = Bench(tmp_path, FullDisk)
-    first, second, third = Note(1, 0), Note(1, 1), Note(1, 2)
+    first, second, third = Message(1, 0), Message(1, 1), Message(1, 2)
     bench.store.add(first)
     bench.settle()
     bench.store.add(second)
@@ -313,7 +292,7 @@ def _execute(path: Path, script: str) -> None:
 def test_a_damaged_page_is_found_at_start(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for position in range(3000):
-        bench.store.add(Note(1, position, b"x" * 500))
+        bench.store.add(Message(1, position, b"x" * 500))
     bench.store.close()
     path = tmp_path / "leveret.db"
     data = bytearray(path.read_bytes())
@@ -329,7 +308,7 @@ def test_the_wal_stays_bounded_under_load(tmp_path: Path) -> None:
     largest = 0
     for step in range(60):
         for position in range(1000):
-            bench.store.add(Note(1, step * 1000 + position, bytes(4000)))
+            bench.store.add(Message(1, step * 1000 + position, bytes(4000)))
         bench.settle()
         largest = max(largest, (tmp_path / "leveret.db-wal").stat().st_size)
     bench.store.close()
@@ -338,7 +317,7 @@ def test_the_wal_stays_bounded_under_load(tmp_path: Path) -> None:
 
 def test_memory_alone_keeps_nothing_and_reports_at_once() -> None:
     bench = Bench(None)
-    note = Note(1, 0)
+    note = Message(1, 0)
     bench.store.add(note)
     assert note.reports == 1
     bench.store.remove(note)
@@ -349,9 +328,9 @@ def test_memory_alone_keeps_nothing_and_reports_at_once() -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from store.test_store import Bench, Note
+from store.test_store import Bench, Message
 
-class Loud(Note):
+class Loud(Message):
     def on_durable(self):
         print(self.id & 0xffffff, flush=True)
 

@@ -303,3 +303,22 @@ def test_a_worker_without_work_or_with_unknown_queues_is_refused() -> None:
     work.task(queue="mail")(print)
     with pytest.raises(TaskError, match="no queue 'male'; it reads mail"):
         Worker(work, "amqp://x/", Options(queues=("male",)))
+
+
+def test_heartbeats_go_on_while_a_task_runs(broker: Broker, queue: str, said: Said) -> None:
+    """Three times as long as the broker waits for a sign of life, which a minute's heartbeat makes of an hour."""
+    work = WorkQueue(f"{broker.url}?heartbeat=1", default_queue=queue, middleware=[Outcomes(said)])
+    redelivered: list[bool] = []
+
+    @work.task
+    def lengthy() -> None:
+        message = current_message()
+        redelivered.append(message is not None and message.redelivered)
+        threading.Event().wait(3.5)
+
+    with working(work, threads=1):
+        lengthy.send()
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+    with broker.connect() as connection:
+        assert connection.channel().queue_declare(queue, passive=True).method.message_count == 0
+    assert redelivered == [False]
