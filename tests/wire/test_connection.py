@@ -246,3 +246,36 @@ def test_a_channel_that_is_not_open_cannot_be_sent_on() -> None:
     client, _ = opened()
     with pytest.raises(ProtocolMisuse):
         client.send(9, m.QueueDeclare())
+
+
+def test_close_ok_after_a_failure_is_found_however_it_is_cut() -> None:
+    close_ok = frame(1, 0, m.encode_method(m.ConnectionCloseOk()))
+    data = frame(9, 1, b"") + b"\x01\x00" + close_ok
+    whole = [told(event) for event in opened()[1].receive(data)]
+    _, server = opened()
+    assert [told(event) for octet in data for event in server.receive(bytes((octet,)))] == whole
+    assert [kind for kind, *_ in whole] == ["ProtocolFailure", "MethodReceived"]
+
+
+def test_what_came_before_a_channels_close_is_still_answered() -> None:
+    client, server = opened()
+    client.send(1, m.QueueDeclare(queue="q"))
+    client.send(1, m.ChannelClose())
+    assert [told(event)[0] for event in server.receive(client.take())] == ["MethodReceived"] * 2
+    server.send(1, m.QueueDeclareOk(queue="q"))
+    server.send(1, m.ChannelCloseOk())
+    assert len(client.receive(server.take())) == 1  # on its closing channel the client drops what is not the end
+
+
+def test_a_second_close_of_the_connection_is_not_reported() -> None:
+    _, server = opened()
+    close = frame(1, 0, m.encode_method(m.ConnectionClose()))
+    assert len(server.receive(close + close)) == 1
+
+
+def test_names_of_delivered_content_may_be_any_octets() -> None:
+    client, server = opened()
+    key = b"\xff\xfe".decode("utf-8", "surrogateescape")
+    server.send_content(1, m.BasicGetOk(routing_key=key), b"\x00\x00", b"")
+    (content,) = client.receive(server.take())
+    assert isinstance(content, e.Content) and content.method == m.BasicGetOk(routing_key=key)

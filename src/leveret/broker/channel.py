@@ -215,6 +215,8 @@ class Channel:
             queue = message.queue
             queue.give_back(message)
             queues[queue.id] = queue
+        self.confirms = None  # these two point back: without them the channel is freed as soon as nobody needs it
+        self.transaction = None
         return list(queues.values())
 
     def close(self) -> None:

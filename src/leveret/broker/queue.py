@@ -42,7 +42,7 @@ class Queue(Destination):
         self.id: Final = queue_id
         self.durable: Final = durable
         self.auto_delete: Final = auto_delete
-        self.owner: Final = owner
+        self.owner = owner
         self.arguments: Final = arguments
         self.kept: Final = durable and owner is None
         ttl = arguments.get("x-message-ttl")

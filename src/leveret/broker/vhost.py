@@ -283,6 +283,7 @@ class VirtualHost:
         queue.consumers.clear()
         if queue.owner is not None:
             queue.owner.exclusive_queues.pop(queue.name, None)
+            queue.owner = None
         queue.forget()
         if queue.kept or queue.backlog.ever_paged:
             self.store.delete_queue(queue.id, lambda: self.queue_gone(queue))

@@ -87,6 +87,8 @@ class Protocol:
         if self._beat is not None:
             self._beat.cancel()
         self._server.disconnected(self)
+        self.transport = self._deadline = self._beat = None
+        session.let_go()
 
     def pause_writing(self) -> None:
         self.session.congested = True
@@ -115,6 +117,8 @@ class Protocol:
             transport.write(data)
         if session.hang_up:
             transport.close()
+            if transport.get_write_buffer_size():  # a client that does not read must not keep the connection
+                self._loop.call_later(self._server.limits.close_s, self.abort)
         elif session.congested:
             self._relieve(transport)
 

@@ -63,9 +63,9 @@ class Session(Peer):
         self.router: Router | None = None
         self._on_method: Final = on_method
         self._on_header: Final = on_header
-        self._mark_dirty: Final = mark_dirty
-        self._hold: Final = hold
-        self._release: Final = release
+        self._mark_dirty = mark_dirty
+        self._hold = hold
+        self._release = release
         self._confirming: list[Channel] = []
         self._last: Channel | None = None
         self.dirty: bool = False
@@ -155,6 +155,8 @@ class Session(Peer):
     def _method(self, event: MethodReceived) -> None:
         method = event.method
         if self.ending and method.class_id != 10:
+            return
+        if event.channel == 0 and self.wire.closed_by_peer and method.name != "connection.close":
             return
         try:
             self._on_method(self, event.channel, method)
@@ -312,6 +314,16 @@ class Session(Peer):
         self.broker.disconnect(self)
         self.touch()
 
+    def let_go(self) -> None:
+        """The socket is gone: forget its protocol, so that both are freed now and not by the next full collection."""
+        self._mark_dirty = self._hold = self._release = nothing
+        self._last = None
+        self._confirming = []
+
+
+def nothing() -> None:
+    """Nobody writes, and nobody reads, any more."""
+
 
 def with_method(error: AMQPError, class_id: int, method_id: int) -> AMQPError:
     """The error, saying which method it answers if it does not yet."""
@@ -322,6 +334,6 @@ def with_method(error: AMQPError, class_id: int, method_id: int) -> AMQPError:
 
 
 def short(text: str) -> str:
-    """Cut to what a short string holds."""
-    encoded = text.encode("utf-8", "surrogateescape")
-    return text if len(encoded) <= 255 else encoded[:252].decode("utf-8", "ignore") + "..."
+    """Cut to what a short string holds, and readable: names in it may have come as octets that are not UTF-8."""
+    encoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+    return encoded.decode() if len(encoded) <= 255 else encoded[:252].decode("utf-8", "ignore") + "..."

@@ -16,6 +16,8 @@ IDLE: Final = 0
 AWAIT_HEADER: Final = 1
 AWAIT_BODY: Final = 2
 
+NO_METHOD: Final = "expected method frame, got non method frame instead"
+
 
 class ChannelMachine:
     def __init__(self, number: int) -> None:
@@ -44,3 +46,11 @@ class ChannelMachine:
         self.header = b""
         self.parts = []
         self.missing = 0
+
+    def awaited(self) -> str:
+        """What should have come where something else did, in RabbitMQ's words."""
+        if self.stage == AWAIT_BODY:
+            return "expected content body, got non content body frame instead"
+        if self.stage == AWAIT_HEADER:
+            return "expected content header for class 60, got non content header frame instead"
+        return NO_METHOD

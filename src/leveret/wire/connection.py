@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.errors import CodecError
-from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, ChannelMachine
+from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, ChannelMachine
 from leveret.wire.events import (
     Ack,
     Address,
@@ -25,10 +25,9 @@ from leveret.wire.events import (
     ProtocolFailure,
     Publish,
 )
-from leveret.wire.frames import (
-    Gatherer,
-)
+from leveret.wire.frames import CloseOkFinder, Gatherer
 from leveret.wire.machine import (
+    CHANNEL_CLOSED_BY_PEER,
     CHANNEL_CLOSING,
     CHANNEL_OPEN,
     CLIENT_MOVES,
@@ -46,11 +45,6 @@ from leveret.wire.spec import PROTOCOL_HEADER
 ADDRESSES_MAX: Final = 4096
 """Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
 
-NO_METHOD: Final = "expected method frame, got non method frame instead"
-
-CLOSE_OK: Final = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
-"""connection.close-ok as a frame."""
-
 MESSAGE_BYTES_MAX: Final = 134_217_728
 
 
@@ -65,6 +59,9 @@ class Connection(Sender):
         self._addresses: dict[bytes, Address] = {}
         self._events: list[Event] = []
         self._failed: bool = False
+        self._finder = CloseOkFinder()
+        # connection.close has come: nobody waits any more for answers to what came before it.
+        self.closed_by_peer: bool = False
 
     # ---- bytes in, events out
 
@@ -73,7 +70,8 @@ class Connection(Sender):
         self._events = []
         self.heard += len(data)
         if self._failed:
-            return self._after_failure(data)
+            self._after_failure(data)
+            return self._events
         data = self._gatherer.feed(data)
         pos = 0
         end = len(data)
@@ -94,19 +92,20 @@ class Connection(Sender):
                 break
             self._frame(data[pos], data[pos + 1] << 8 | data[pos + 2], data, pos + 7, stop)
             pos = stop + 1
-        if pos < end and not self._failed:
+        if self._failed:
+            self._after_failure(data[pos:])
+        elif pos < end:
             wanted = 7
             if end - pos >= 7:
                 wanted = 8 + (data[pos + 3] << 24 | data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6])
             self._gatherer.keep(data[pos:], wanted)
         return self._events
 
-    def _after_failure(self, data: bytes) -> list[Event]:
+    def _after_failure(self, data: bytes) -> None:
         """Frames cannot be told apart any more, so the one answer awaited is looked for as it stands."""
-        if CLOSE_OK in data:
+        if self.state != CLOSED and self._finder.feed(data):
             self.state = CLOSED
             self._events.append(MethodReceived(0, ConnectionCloseOk()))
-        return self._events
 
     def _protocol_header(self, data: bytes) -> int:
         """Where the frames begin: after the header, or -1 if it is incomplete or not ours."""
@@ -116,9 +115,10 @@ class Connection(Sender):
             self._events.append(HeaderReceived(0))
             return 8
         if len(data) < 8 and PROTOCOL_HEADER[: len(data)] == data:
-            self._gatherer.keep(data, 8)
+            self._gatherer.keep(data, len(data) + 1)
             return -1
         self._failed = True
+        self.state = CLOSED
         self._events.append(HeaderMismatch(0))
         return -1
 
@@ -136,7 +136,7 @@ class Connection(Sender):
             self._last = channel
         if channel is None:
             self._unopened(kind, number, data, start, stop)
-        elif channel.state == CHANNEL_CLOSING:
+        elif channel.state >= CHANNEL_CLOSING:
             self._closing(channel, kind, data, start, stop)
         elif kind == 1:
             self._method(channel, data, start, stop)
@@ -191,7 +191,7 @@ class Connection(Sender):
             if name == "channel.open-ok":
                 channel.state = CHANNEL_OPEN
             elif name == "channel.close":
-                channel.state = CHANNEL_CLOSING
+                channel.state = CHANNEL_CLOSED_BY_PEER
                 channel.drop_content()
             self._events.append(MethodReceived(channel.number, method))
 
@@ -335,6 +335,10 @@ class Connection(Sender):
             self._fail_method(0, 504, text, method)
             return
         self.state = state
+        if method.name == "connection.close":
+            if self.closed_by_peer:
+                return
+            self.closed_by_peer = True
         self._events.append(MethodReceived(0, method))
 
     def _unopened(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
@@ -361,7 +365,7 @@ class Connection(Sender):
 
     def _closing(self, channel: ChannelMachine, kind: int, data: bytes, start: int, stop: int) -> None:
         """A channel on which close was sent: only the end of the handshake counts (AMQP 0-9-1 section 1.5.2.5)."""
-        if kind != 1:
+        if kind != 1 or channel.state == CHANNEL_CLOSED_BY_PEER:
             return
         method = self._decode(channel.number, data[start:stop])
         if method is None:
@@ -370,6 +374,7 @@ class Connection(Sender):
             self._forget(channel.number)
             self._events.append(MethodReceived(channel.number, method))
         elif method.name == "channel.close":
+            channel.state = CHANNEL_CLOSED_BY_PEER
             self._events.append(MethodReceived(channel.number, method))
 
     # ---- failures
@@ -391,9 +396,4 @@ class Connection(Sender):
 
     def _fail_content(self, channel: ChannelMachine) -> None:
         """A frame out of turn, in RabbitMQ's words."""
-        text = NO_METHOD
-        if channel.stage == AWAIT_BODY:
-            text = "expected content body, got non content body frame instead"
-        elif channel.stage == AWAIT_HEADER:
-            text = "expected content header for class 60, got non content header frame instead"
-        self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {text}", 60, 40)
+        self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {channel.awaited()}", 60, 40)

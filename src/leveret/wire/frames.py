@@ -16,6 +16,9 @@ _DELIVER: Final = Struct(">QB")
 _END: Final = b"\xce"
 _DELIVER_ID: Final = b"\x00\x3c\x00\x3c"
 
+CLOSE_OK: Final = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
+"""connection.close-ok as a frame."""
+
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
 
@@ -47,6 +50,18 @@ class Gatherer:
         self.pieces = [rest]
         self.gathered = len(rest)
         self.wanted = wanted
+
+
+class CloseOkFinder:
+    """Looks for connection.close-ok in octets whose frames cannot be told apart, however they are cut."""
+
+    def __init__(self) -> None:
+        self._tail: bytes = b""
+
+    def feed(self, data: bytes) -> bool:
+        data = self._tail + data
+        self._tail = data[1 - len(CLOSE_OK) :]
+        return CLOSE_OK in data
 
 
 def method_frame(channel: int, payload: bytes) -> bytes:

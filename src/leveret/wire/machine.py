@@ -59,6 +59,7 @@ SERVER_MOVES: Final[Moves] = _with_closing(_HANDSHAKE_SERVER)
 CHANNEL_OPENING: Final = 0  # channel.open is out, open-ok is awaited (client) or owed (server)
 CHANNEL_OPEN: Final = 1
 CHANNEL_CLOSING: Final = 2  # channel.close is out: everything but close and close-ok is dropped
+CHANNEL_CLOSED_BY_PEER: Final = 3  # channel.close came, close-ok is owed: all that follows it is dropped
 
 STATE_NAMES: Final = {
     HEADER: "waiting for the protocol header",

@@ -48,7 +48,10 @@ def _unpack(octets: int) -> Callable[[bytes, int], tuple[int, int]]:
 
 
 def _read_text(data: bytes, pos: int) -> tuple[str, int]:
-    """A short string that is UTF-8: names of methods without content have to be, as in RabbitMQ."""
+    """A short string that is UTF-8: names of methods without content have to be, as in RabbitMQ.
+
+    Those of methods with content come as the publisher wrote them: see decode_method.
+    """
     text, end = decode_shortstr(data, pos)
     if not text.isascii() and not text.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in text):
         raise CodecError("a short string that is not UTF-8")
@@ -127,7 +130,8 @@ def decode_method(payload: bytes) -> Method:
     place = 8
     for name, kind in _LAYOUTS[cls]:
         if kind != "bit":
-            values[name], pos = _READ[kind](payload, pos)
+            read = decode_shortstr if kind == "shortstr" and cls.has_content else _READ[kind]
+            values[name], pos = read(payload, pos)
             place = 8
             continue
         if place == 8:
