@@ -20,7 +20,8 @@ class Confirms:
         self.floor: int = 0
         self.settled: set[int] = set()
         self.fresh: list[int] = []
-        self.refused: list[int] = []
+        # Numbers that a queue did not take: nacked when all queues have reported.
+        self.refused: set[int] = set()
         # Messages routed to several queues: how many have still to report.
         self.copies: dict[int, int] = {}
 
@@ -45,10 +46,9 @@ class Confirms:
         self._done(sequence)
 
     def refuse(self, sequence: int) -> None:
-        """The message was not taken: it will be nacked."""
-        self.copies.pop(sequence, None)
-        self.refused.append(sequence)
-        self._done(sequence)
+        """One queue did not take the message: it will be nacked."""
+        self.refused.add(sequence)
+        self.settle(sequence)
 
     def _done(self, sequence: int) -> None:
         self.settled.add(sequence)
@@ -68,10 +68,10 @@ class Confirms:
             self.floor += 1
             settled.discard(self.floor)
         fresh = self.fresh
-        refused = self.refused
         self.fresh = []
-        self.refused = []
+        refused = [number for number in fresh if number in self.refused] if self.refused else []
         if refused:
-            return refused, 0, [number for number in fresh if number not in refused]
+            self.refused.difference_update(refused)
+            return refused, 0, sorted(set(fresh).difference(refused))
         upto = self.floor if self.floor > first else 0
         return refused, upto, [number for number in fresh if number > self.floor] if settled else []

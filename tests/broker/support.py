@@ -1,0 +1,100 @@
+"""A broker without sockets, on virtual time, and a client that remembers what reached it."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+
+from leveret.broker import basic
+from leveret.broker.broker import Broker
+from leveret.broker.channel import Channel
+from leveret.broker.confirms import Confirms
+from leveret.broker.peer import Peer
+from leveret.broker.queue import Queue
+from leveret.store.store import Store
+from leveret.wire.events import Address
+from leveret.wire.frames import header_payload
+from leveret.wire.properties import BasicProperties, encode_properties
+
+
+class Client(Peer):
+    """A connection that remembers what reached it."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__()
+        self.user = "guest"
+        self.got: list[tuple[int, int, bool, bytes]] = []
+        self.returned: list[bytes] = []
+        self.cancelled: list[str] = []
+        self.held = 0
+        self.broker = broker
+
+    def channel(self, number: int = 1, confirms: bool = False) -> Channel:
+        channel = Channel(number, self, self.broker.vhosts["/"])
+        self.channels[number] = channel
+        if confirms:
+            channel.confirms = Confirms(channel)
+        return channel
+
+    def deliver(
+        self, channel: int, tag: bytes, delivery_tag: int, redelivered: bool, address: bytes, header: bytes, body: bytes
+    ) -> None:
+        self.got.append((channel, delivery_tag, redelivered, body))
+
+    def return_unroutable(self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes) -> None:
+        self.returned.append(body)
+
+    def consumer_cancelled(self, channel: int, tag: str) -> None:
+        self.cancelled.append(tag)
+
+    def confirms_ready(self, channel: Channel) -> None:
+        pass
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def release(self) -> None:
+        self.held -= 1
+
+    def bodies(self) -> list[bytes]:
+        return [body for _, _, _, body in self.got]
+
+
+class World:
+    """A broker whose store's reports are made by hand."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.failures: list[BaseException] = []
+        self.store = Store(directory, self.calls.put, self.failures.append)
+        self.broker = Broker(self.store)
+        self.broker.recover(self.store.recover())
+        self.store.start()
+        self.broker.at(1_000_000)
+
+    def client(self) -> Client:
+        return Client(self.broker)
+
+    def queue(self, name: str = "q", durable: bool = True, **arguments: object) -> Queue:
+        given = {key.replace("_", "-"): value for key, value in arguments.items()}
+        return self.broker.vhosts["/"].declare_queue(name, durable, False, False, given, self.client())
+
+    def publish(self, channel: Channel, body: bytes, key: str = "q", mandatory: bool = False, **given: object) -> None:
+        properties = encode_properties(BasicProperties(delivery_mode=2, **given))  # type: ignore[arg-type]
+        encoded = b"\x00" + bytes((len(key),)) + key.encode()
+        address = Address("", key, mandatory, False, encoded)
+        self.broker.routers["/"].publish(channel, address, header_payload(len(body), properties), body)
+
+    def settle(self) -> None:
+        self.broker.flush()
+        while self.store._committing is not None:
+            self.calls.get(timeout=20)()
+            self.broker.flush()
+
+
+def consume(channel: Channel, target: Queue, prefetch: int = 0, tag: str = "", no_ack: bool = False) -> str:
+    channel.prefetch = prefetch
+    tag = tag or f"c{len(channel.consumers)}-{channel.number}"
+    basic.start(basic.consume(channel, target, tag, no_ack, False, {}))
+    return tag
