@@ -12,12 +12,19 @@ if TYPE_CHECKING:
 
 
 class Disuse:
-    def __init__(self, queue: Queue, arguments: dict[str, object]) -> None:
-        expires = arguments.get("x-expires")
+    def __init__(self, queue: Queue) -> None:
         self._queue: Final = queue
-        self._after_ms: Final = expires if isinstance(expires, int) else 0
-        self._used_at: int = 0
-        if self._after_ms:
+        self._after_ms: int = 0
+        self._used_at: int = queue.vhost.now
+
+    def configure(self, settings: dict[str, object]) -> None:
+        """A timer set for another duration ends by itself."""
+        expires = settings.get("x-expires")
+        after_ms = expires if isinstance(expires, int) else 0
+        if after_ms == self._after_ms:
+            return
+        self._after_ms = after_ms
+        if after_ms:
             self.used()
             self._watch()
 
@@ -26,11 +33,12 @@ class Disuse:
         self._used_at = self._queue.vhost.now
 
     def _watch(self) -> None:
-        self._queue.vhost.timers.add(self._used_at + self._after_ms, self._check)
+        after_ms = self._after_ms
+        self._queue.vhost.timers.add(self._used_at + after_ms, lambda: self._check(after_ms))
 
-    def _check(self) -> None:
+    def _check(self, after_ms: int) -> None:
         queue = self._queue
-        if queue.deleted:
+        if queue.deleted or after_ms != self._after_ms:
             return
         if queue.consumers:
             self.used()

@@ -57,9 +57,15 @@ class Exchange(Destination):
         self.auto_delete: Final = auto_delete
         self.internal: Final = internal
         self.arguments: Final = arguments
-        alternate = arguments.get("alternate-exchange")
-        self.alternate: Final = alternate if isinstance(alternate, str) else ""
         self.bindings: Final[dict[Identity, Binding]] = {}
+        # What its arguments and policies together ask for: set by `configure`.
+        self.alternate: str = ""
+        self.configure(arguments)
+
+    def configure(self, settings: dict[str, object]) -> None:
+        """Take over `settings`, named like the arguments that a client may declare; also while the exchange is in use."""
+        alternate = settings.get("alternate-exchange")
+        self.alternate = alternate if isinstance(alternate, str) else ""
 
     def bind(self, binding: Binding) -> bool:
         """False if there is one like it already."""

@@ -45,9 +45,9 @@ class Queue(Destination):
         self.owner = owner
         self.arguments: Final = arguments
         self.kept: Final = durable and owner is None
-        ttl = arguments.get("x-message-ttl")
-        self.ttl_ms: Final = ttl if isinstance(ttl, int) else -1
-        self.limit: Final = Limit(arguments)
+        # What its arguments and policies together ask for: set by `configure`.
+        self.ttl_ms: int = -1
+        self.limit: Limit = Limit(arguments)
         # In memory.
         self.store: Final = vhost.store
         self.backlog: Final = Backlog(self, vhost.store)
@@ -71,7 +71,15 @@ class Queue(Destination):
         self.delivered: int = 0
         self.acknowledged: int = 0
         self.redelivered: int = 0
-        self.disuse: Final = Disuse(self, arguments)
+        self.disuse: Final = Disuse(self)
+        self.configure(arguments)
+
+    def configure(self, settings: dict[str, object]) -> None:
+        """Take over `settings`, named like the arguments that a client may declare; also while the queue is in use."""
+        ttl = settings.get("x-message-ttl")
+        self.ttl_ms = ttl if isinstance(ttl, int) else -1
+        self.limit = Limit(settings)
+        self.disuse.configure(settings)
 
     # ---- in
 
