@@ -18,6 +18,8 @@ DRAINED_MESSAGES: Final = 2_048
 TICK_MS: Final = 20
 FAST_MESSAGES: Final = 500
 """Taken in a tick by consumers for which it is worth waiting."""
+SLOW_TICKS: Final = 5
+"""So many ticks in a row without that: they are slow, not just waiting for a processor."""
 RETRY_MS: Final = 1_000
 
 
@@ -27,6 +29,7 @@ class Flow:
         self.held: list[Peer] = []
         self._not_before: int = 0
         self._holds: int = 0
+        self._slow: int = 0
         # The queue's counters: published at the last release; delivered at the last tick; to be delivered for a release.
         self._published: int = 0
         self._delivered: int = 0
@@ -40,6 +43,7 @@ class Flow:
             return
         if not self.held:
             self._holds += 1
+            self._slow = 0
             self._delivered = queue.delivered
             self._enough = queue.delivered + 2 * (queue.published - self._published)
             self._watch(self._holds)
@@ -54,7 +58,8 @@ class Flow:
         if not self.held or hold != self._holds:
             return
         delivered = self._queue.delivered
-        if delivered - self._delivered < FAST_MESSAGES:
+        self._slow = self._slow + 1 if delivered - self._delivered < FAST_MESSAGES else 0
+        if self._slow >= SLOW_TICKS:
             self._not_before = self._queue.vhost.now + RETRY_MS
             self.release()
         else:

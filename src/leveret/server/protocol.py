@@ -19,6 +19,9 @@ log = logging.getLogger("leveret.connection")
 
 WRITE_BUFFER_BYTES: Final = 1024 * 1024
 
+PIECE_BYTES_MAX: Final = 128 * 1024
+"""A larger piece shows that more is waiting, which libuv would go on reading at once: first the others get their turn."""
+
 
 class Protocol:
     def __init__(self, server: Server) -> None:
@@ -68,6 +71,9 @@ class Protocol:
         session.receive(data)
         if not self._opened or session.ending:
             self._progress()
+        if len(data) > PIECE_BYTES_MAX:
+            self.hold()
+            self._turns.release_after(self)
         if self._turns.full:
             self._server.hold_for_store(self)
 

@@ -26,6 +26,7 @@ class Turns:
         self.full: bool = False
         self._under_way: bool = False
         self._dirty: list[Protocol] = []
+        self._sated: list[Protocol] = []
 
     def begin(self) -> None:
         """Something is about to happen."""
@@ -39,6 +40,10 @@ class Turns:
         self._dirty.append(protocol)
         self.begin()
 
+    def release_after(self, protocol: Protocol) -> None:
+        """The connection has had its share of this turn: it is read from again in the next one."""
+        self._sated.append(protocol)
+
     def finish(self) -> None:
         self._under_way = False
         dirty = self._dirty
@@ -46,3 +51,8 @@ class Turns:
         for protocol in dirty:
             protocol.flush()
         self._end()
+        if self._sated:
+            sated = self._sated
+            self._sated = []
+            for protocol in sated:
+                protocol.release()

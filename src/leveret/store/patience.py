@@ -11,7 +11,7 @@ from typing import Final
 
 from leveret.store.batch import Batch
 
-WAIT_MS: Final = 20
+WAIT_MS: Final = 50
 """The longest that a confirm is delayed by this."""
 
 FEW_MESSAGES: Final = 128
