@@ -53,7 +53,7 @@ class Store:
         self._committing: Batch | None = None
         self._failed = False
         self._inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="leveret-store", daemon=True)
+        self._committer = threading.Thread(target=self._run, name="leveret-store", daemon=True)
         self._gone: deque[tuple[int, int]] = deque()
         self._gone_reports: dict[int, Callable[[], None]] = {}
         self.commits: int = 0
@@ -81,13 +81,13 @@ class Store:
     def start(self) -> None:
         """From now on what is gathered is committed."""
         if self._database is not None:
-            self._thread.start()
+            self._committer.start()
 
     def close(self) -> None:
         """Commit what was gathered, report it, and end. Reports are made by this call, not through `notify`."""
         if self._database is None:
             return
-        if self._thread.is_alive():
+        if self._committer.is_alive():
             reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
             self._notify, before = reports.put, self._notify
             while not self._failed and (self._committing is not None or self._something()):
@@ -96,7 +96,7 @@ class Store:
                 reports.get()()
             self._notify = before
             self._inbox.put(None)
-            self._thread.join()
+            self._committer.join()
         database, self._database = self._database, None
         try:
             database.close()
