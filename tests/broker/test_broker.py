@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker.support import World, consume
-from leveret.broker import backlog, basic, flow
+from leveret.broker import basic, flow, level
 from leveret.errors import ChannelError
 
 
@@ -211,11 +211,11 @@ def test_confirms_out_of_order_are_single_and_then_multiple(world: World) -> Non
 def test_what_does_not_fit_into_the_window_is_paged_and_comes_back_in_order(
     disk: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = backlog.WINDOW_MESSAGES + 5000
+    count = level.WINDOW_MESSAGES + 5000
     target, sender = disk.queue(), disk.client().channel()
     for number in range(count):
         disk.publish(sender, b"%d" % number)
-    assert target.ready == count and target.memory_messages() == backlog.WINDOW_MESSAGES
+    assert target.ready == count and target.memory_messages() == level.WINDOW_MESSAGES
     disk.settle()
     client = disk.client()
     channel = client.channel()
@@ -267,7 +267,7 @@ def test_publishers_are_held_while_fast_consumers_catch_up_and_only_then(world: 
 def test_what_is_published_after_a_purge_of_a_paged_queue_is_kept(tmp_path: Path) -> None:
     world = World(tmp_path)
     target, sender = world.queue(), world.client().channel()
-    for number in range(backlog.WINDOW_MESSAGES + 2000):
+    for number in range(level.WINDOW_MESSAGES + 2000):
         world.publish(sender, b"%d" % number)
     world.settle()
     target.purge()
@@ -287,7 +287,7 @@ def test_what_is_published_after_a_purge_of_a_paged_queue_is_kept(tmp_path: Path
 def test_a_deleted_queues_messages_do_not_come_back_in_a_queue_declared_after_a_restart(tmp_path: Path) -> None:
     world = World(tmp_path)
     target, sender = world.queue(), world.client().channel()
-    for number in range(backlog.WINDOW_MESSAGES):
+    for number in range(level.WINDOW_MESSAGES):
         world.publish(sender, b"%d" % number)
     world.settle()
     world.broker.vhosts["/"].delete_queue(target)

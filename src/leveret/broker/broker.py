@@ -6,7 +6,6 @@ broker/vhost, broker/router and broker/basic.
 
 from __future__ import annotations
 
-import heapq
 import json
 import secrets
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.broker.channel import Channel
 from leveret.broker.definitions import read_table
+from leveret.broker.ids import QueueIds
+from leveret.broker.level import Level
 from leveret.broker.peer import Peer
 from leveret.broker.queue import Queue
 from leveret.broker.router import Router
@@ -22,30 +23,8 @@ from leveret.broker.vhost import VirtualHost
 
 if TYPE_CHECKING:
     from leveret.broker.exchange import Destination
-    from leveret.store.database import Recovered
+    from leveret.store.database import QueueRow, Recovered
     from leveret.store.store import Store
-
-
-class QueueIds:
-    """Numbers for queues, the lowest free one first: they are part of each stored message's key."""
-
-    def __init__(self) -> None:
-        self._next = 1
-        self._free: list[int] = []
-
-    def take(self) -> int:
-        if self._free:
-            return heapq.heappop(self._free)
-        self._next += 1
-        return self._next - 1
-
-    def give(self, number: int) -> None:
-        heapq.heappush(self._free, number)
-
-    def used(self, numbers: set[int]) -> None:
-        """At start: these are taken."""
-        self._next = max(numbers, default=0) + 1
-        self._free = sorted(set(range(1, self._next)) - numbers)
 
 
 class Broker:
@@ -61,8 +40,7 @@ class Broker:
         self.add_vhost("/")
 
     def add_vhost(self, name: str) -> VirtualHost:
-        vhost = VirtualHost(name, self.store, self.timers, self._ids.take, self._random_name)
-        vhost.queue_gone = lambda queue: self._ids.give(queue.id)
+        vhost = VirtualHost(name, self.store, self.timers, self._ids, self._random_name)
         vhost.now = self.now
         self.vhosts[name] = vhost
         self.routers[name] = Router(vhost)
@@ -107,13 +85,7 @@ class Broker:
         """Put back what the store found at start."""
         self._ids.used({row.id for row in recovered.queues})
         for row in recovered.queues:
-            definition = json.loads(row.definition)
-            vhost = self._vhost(row.vhost)
-            arguments = read_table(definition["arguments"])
-            queue = Queue(vhost, row.id, row.name, True, definition["auto_delete"], None, arguments)
-            queue.delivered_before = queue.delivered_to = row.delivered
-            queue.expires_any = True
-            vhost.restore_queue(queue, row.messages, row.bytes, row.last_position)
+            self._restore_queue(row)
         for stored in recovered.exchanges:
             definition = json.loads(stored.definition)
             self._vhost(stored.vhost).restore_exchange(
@@ -125,6 +97,22 @@ class Broker:
             )
         for bound in recovered.bindings:
             self._restore_binding(self._vhost(bound.vhost), json.loads(bound.definition))
+
+    def _restore_queue(self, row: QueueRow) -> None:
+        """The queue, or one more of its levels: the rows of level 0 come first."""
+        vhost = self._vhost(row.vhost)
+        if row.priority == 0:
+            definition = json.loads(row.definition)
+            arguments = read_table(definition["arguments"])
+            queue = Queue(vhost, row.id, row.name, True, definition["auto_delete"], None, arguments)
+            queue.expires_any = True
+            vhost.restore_queue(queue)
+            level = queue.first
+        else:
+            queue = vhost.queues[row.name]
+            level = Level(queue, row.id)
+            queue.add_level(row.priority, level)
+        level.recover(row.messages, row.bytes, row.delivered, row.last_position)
 
     def _vhost(self, name: str) -> VirtualHost:
         return self.vhosts.get(name) or self.add_vhost(name)

@@ -25,8 +25,8 @@ class Limit:
         self.drops: Final = limited and not rejects
 
     def exceeded(self, backlog: Backlog) -> bool:
-        return 0 <= self._messages < backlog.count or 0 <= self._bytes < backlog.bytes
+        return 0 <= self._messages < backlog.count or 0 <= self._bytes < backlog.body_bytes
 
     def full(self, backlog: Backlog, body_bytes: int) -> bool:
         """Is there no room for another message?"""
-        return 0 <= self._messages <= backlog.count or 0 <= self._bytes < backlog.bytes + body_bytes
+        return 0 <= self._messages <= backlog.count or 0 <= self._bytes < backlog.body_bytes + body_bytes

@@ -1,8 +1,8 @@
 """A message in a queue: the shared bytes of the publisher's content and this queue's entry for them, in one object.
 
 Exchange, routing key, properties and body pass through as they came and are decoded on demand. One object per message
-and queue; the bytes are shared. Made by broker/queue; store/batch writes it, broker/channel holds it while unacked. A record's id is queue id and position side by side:
-2**43 messages in a queue's life, 2**20 queues at a time.
+and queue; the bytes are shared. Made by broker/queue; store/batch writes it, broker/channel holds it while unacked. A record's id is its level's id and its position
+side by side: 2**43 messages in a queue's life, 2**20 queues at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ OVERHEAD_BYTES: Final = 300
 
 
 class Message(Record):
-    def __init__(self, queue: Queue, position: int, address: bytes, header: bytes, body: bytes, scan: Scan) -> None:
-        super().__init__(queue.id << POSITION_BITS | position)
+    def __init__(
+        self, queue: Queue, level_id: int, position: int, address: bytes, header: bytes, body: bytes, scan: Scan
+    ) -> None:
+        super().__init__(level_id << POSITION_BITS | position)
         self.queue: Final = queue
         self.position: Final = position
         # Content: exchange and routing key as two short strings, payload of the header frame, body.

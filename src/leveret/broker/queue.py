@@ -1,6 +1,6 @@
 """A queue: messages in, messages out to the consumers that have room, back again if they are not acknowledged.
 
-Ready messages live in broker/backlog, consumers with room in broker/consumer's Ring; this module joins them, keeps
+Ready messages live behind broker/backlog, consumers with room in broker/consumer's Ring; this module joins them, keeps
 expiry and counts, and tells the store. Declared and found by broker/vhost; acks come from broker/channel.
 """
 
@@ -14,8 +14,10 @@ from leveret.broker.consumer import Consumer, Ring
 from leveret.broker.disuse import Disuse
 from leveret.broker.exchange import Destination
 from leveret.broker.flow import FULL_MESSAGES, Flow
+from leveret.broker.level import Level
 from leveret.broker.limit import Limit
 from leveret.broker.message import Message
+from leveret.broker.priorities import Priorities
 from leveret.store.batch import GATHERED, IDLE
 from leveret.wire.scan import Scan
 
@@ -50,20 +52,17 @@ class Queue(Destination):
         self.limit: Limit = Limit(arguments)
         # In memory.
         self.store: Final = vhost.store
-        self.backlog: Final = Backlog(self, vhost.store)
+        self.first: Final = Level(self, queue_id)
+        self.backlog: Final = self._make_backlog()
         self.consumers: list[Consumer] = []
         self.ring: Final = Ring()
         self.flow: Final = Flow(self)
         self.exclusive_consumer: bool = False
         # x-single-active-consumer: only the first of `consumers` gets messages.
         self.single_active: Final = arguments.get("x-single-active-consumer") is True
-        self.next_position: int = 0
         self.unacked: int = 0
         self._waiting: list[Callable[[], None]] = []
         self.deleted: bool = False
-        # The highest position ever delivered, and where that stood when the broker started.
-        self.delivered_to: int = -1
-        self.delivered_before: int = -1
         self.expires_any: bool = False
         self.timer_at: int = 0
         # Counters since start, for management.
@@ -80,6 +79,22 @@ class Queue(Destination):
         self.ttl_ms = ttl if isinstance(ttl, int) else -1
         self.limit = Limit(settings)
         self.disuse.configure(settings)
+
+    def _make_backlog(self) -> Backlog:
+        highest = self.arguments.get("x-max-priority")
+        if not isinstance(highest, int) or not highest:
+            return self.first
+        priorities = Priorities(highest, self._make_level)
+        priorities.insert(0, self.first)
+        return priorities
+
+    def add_level(self, priority: int, level: Level) -> None:
+        """At start: the store has messages of that priority."""
+        if isinstance(self.backlog, Priorities):
+            self.backlog.insert(priority, level)
+
+    def _make_level(self, priority: int) -> Level:
+        return self.vhost.make_level(self, priority)
 
     # ---- in
 
@@ -100,8 +115,10 @@ class Queue(Destination):
             if confirms is not None:
                 confirms.refuse(sequence)
             return
-        message = Message(self, self.next_position, address, header, body, scan)
-        self.next_position += 1
+        backlog = self.backlog
+        level = backlog.level(scan.priority)
+        message = Message(self, level.id, level.next_position, address, header, body, scan)
+        level.next_position += 1
         self.published += 1
         if expiration_ms >= 0 or self.ttl_ms >= 0:
             self._limit(message, expiration_ms)
@@ -111,19 +128,18 @@ class Queue(Destination):
             self.store.add(message)
         elif confirms is not None:
             confirms.settle(sequence)
-        backlog = self.backlog
-        if not backlog.returned and not backlog.window and not backlog.paged:
+        if not backlog.count:
             consumer = self.ring.next()
             if consumer is not None:
                 self._deliver(message, consumer)
                 return
             if self.expires_any:
-                backlog.push(message)
+                level.push(message)
                 self.expire()
                 if limit.drops:
                     self._drop_excess()
                 return
-        backlog.push(message)
+        level.push(message)
         if limit.drops:
             self._drop_excess()
         if confirms is None and backlog.count >= FULL_MESSAGES:
@@ -167,11 +183,7 @@ class Queue(Destination):
         self.delivered += 1
         if message.redelivered:
             self.redelivered += 1
-        position = message.position
-        if position > self.delivered_to:
-            self.delivered_to = position
-            if self.kept:
-                self.vhost.delivered(self)
+        self._mark_delivered(message)
         channel = consumer.channel
         tag = channel.hand_out(message, consumer)
         channel.peer.deliver(
@@ -195,11 +207,16 @@ class Queue(Destination):
             return None
         message = self.backlog.pop()
         self.delivered += 1
-        if message.position > self.delivered_to:
-            self.delivered_to = message.position
-            if self.kept:
-                self.vhost.delivered(self)
+        self._mark_delivered(message)
         return message
+
+    def _mark_delivered(self, message: Message) -> None:
+        """After a restart, what stands up to here in the store may have been seen before."""
+        level = self.backlog.level(message.scan.priority)
+        if message.position > level.delivered_to:
+            level.delivered_to = message.position
+            if self.kept:
+                self.vhost.delivered(level)
 
     def acknowledge(self, message: Message) -> None:
         """The message is done."""
@@ -220,7 +237,7 @@ class Queue(Destination):
         message.deliveries += 1
         if message.state != IDLE:
             self.store.touch(message)
-        self.backlog.give_back(message)
+        self.backlog.level(message.scan.priority).give_back(message)
 
     def discard(self, message: Message) -> None:
         """The message was rejected without requeue."""
@@ -252,13 +269,14 @@ class Queue(Destination):
         """Drop what has expired at the front, and ask to be woken when the next message there does."""
         backlog = self.backlog
         now = self.vhost.now
-        message = backlog.head()
-        while message is not None and 0 < message.expires <= now:
-            self._drop(backlog.pop())
-            message = backlog.head()
-        if message is not None and message.expires and not (0 < self.timer_at <= message.expires):
-            self.timer_at = message.expires
-            self.vhost.timers.add(message.expires, self.woken)
+        message = backlog.pop_expired(now)
+        while message is not None:
+            self._drop(message)
+            message = backlog.pop_expired(now)
+        due = backlog.next_expiry()
+        if due and not (0 < self.timer_at <= due):
+            self.timer_at = due
+            self.vhost.timers.add(due, self.woken)
 
     def woken(self) -> None:
         """The time asked for in `expire` has come."""
@@ -307,12 +325,9 @@ class Queue(Destination):
 
     def purge(self) -> int:
         """Drop every ready message; unacknowledged ones stay. Returns how many there were."""
-        backlog = self.backlog
         count = self.ready
         self.flow.release()
-        if backlog.paged:
-            self.store.purge(self.id, backlog.paged_from, self.next_position - 1, backlog.paged, backlog.paged_bytes)
-        for message in backlog.clear():
+        for message in self.backlog.purge():
             self._drop(message)
         return count
 
@@ -323,9 +338,10 @@ class Queue(Destination):
         self._waiting = []
         for call in waiting:
             call()
-        for message in self.backlog.clear():
-            if message.state == GATHERED:
-                self.store.remove(message)
+        for level in self.backlog.levels():
+            for message in level.clear():
+                if message.state == GATHERED:
+                    self.store.remove(message)
 
     def memory_messages(self) -> int:
         """How many ready messages are in memory, for management."""

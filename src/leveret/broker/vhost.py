@@ -18,6 +18,8 @@ from leveret.broker.definitions import (
     queue_definition,
 )
 from leveret.broker.exchange import EXCHANGE_TYPES, Binding, Destination, Exchange, make_exchange
+from leveret.broker.ids import QueueIds
+from leveret.broker.level import Level
 from leveret.broker.queue import Queue
 from leveret.broker.timers import Timers
 from leveret.errors import ChannelError, ConnectionError
@@ -42,13 +44,13 @@ class VirtualHost:
         name: str,
         store: Store,
         timers: Timers,
-        take_id: Callable[[], int],
+        ids: QueueIds,
         random_name: Callable[[], str],
     ) -> None:
         self.name: Final = name
         self.store: Final = store
         self.timers: Final = timers
-        self._take_id: Final = take_id
+        self._ids: Final = ids
         self._random_name: Final = random_name
         self.now: int = 0
         """Milliseconds since the epoch, set by the server before it lets anything happen."""
@@ -56,20 +58,19 @@ class VirtualHost:
         self.exchanges: Final[dict[str, Exchange]] = {}
         self.epoch: int = 0
         """Grows with every change of exchanges, queues or bindings: routes found earlier hold no more."""
-        self.queue_gone: Callable[[Queue], None] = lambda queue: None
-        self._delivered: dict[int, Queue] = {}
+        self._delivered: dict[int, Level] = {}
         for predeclared, kind in PREDECLARED.items():
             self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, False, {})
 
-    def delivered(self, queue: Queue) -> None:
-        """The queue's watermark moved; it is told to the store once per loop turn."""
-        self._delivered[queue.id] = queue
+    def delivered(self, level: Level) -> None:
+        """The level's watermark moved; it is told to the store once per loop turn."""
+        self._delivered[level.id] = level
 
     def flush_delivered(self) -> None:
         if self._delivered:
-            for queue in self._delivered.values():
-                if not queue.deleted:
-                    self.store.delivered(queue.id, queue.delivered_to)
+            for level in self._delivered.values():
+                if not level.queue.deleted:
+                    self.store.delivered(level.id, level.delivered_to)
             self._delivered.clear()
 
     # ---- finding
@@ -234,7 +235,7 @@ class VirtualHost:
             name = f"amq.gen-{self._random_name()}"
         x_arguments.check_queue_arguments(name, self.name, durable, exclusive, arguments, auto_delete=auto_delete)
         owner = peer if exclusive else None
-        queue = Queue(self, self._take_id(), name, durable, auto_delete, owner, arguments)
+        queue = Queue(self, self._ids.take(), name, durable, auto_delete, owner, arguments)
         self._insert_queue(queue)
         if owner is not None:
             peer.exclusive_queues[name] = queue
@@ -242,16 +243,20 @@ class VirtualHost:
             self.store.save_queue(queue.id, self.name, name, queue_definition(queue))
         return queue
 
+    def make_level(self, queue: Queue, priority: int) -> Level:
+        """The queue's first message of that priority has come."""
+        level = Level(queue, self._ids.take())
+        if queue.kept:
+            self.store.save_queue(level.id, self.name, queue.name, "", priority)
+        return level
+
     def _insert_queue(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
         self.epoch += 1
 
     # ---- recovery: what the store found is put back without telling the store
 
-    def restore_queue(self, queue: Queue, messages: int, message_bytes: int, last_position: int) -> None:
-        queue.next_position = last_position + 1
-        if messages:
-            queue.backlog.recover(messages, message_bytes)
+    def restore_queue(self, queue: Queue) -> None:
         self._insert_queue(queue)
 
     def restore_exchange(
@@ -285,8 +290,12 @@ class VirtualHost:
             queue.owner.exclusive_queues.pop(queue.name, None)
             queue.owner = None
         queue.forget()
-        if queue.kept or queue.backlog.ever_paged:
-            self.store.delete_queue(queue.id, lambda: self.queue_gone(queue))
-        else:
-            self.queue_gone(queue)
+        for level in queue.backlog.levels():
+            self._delete_level(level)
         return count
+
+    def _delete_level(self, level: Level) -> None:
+        if level.queue.kept or level.ever_paged:
+            self.store.delete_queue(level.id, lambda: self._ids.give(level.id))
+        else:
+            self._ids.give(level.id)

@@ -76,7 +76,7 @@ def queue_view(queue: Queue) -> View:
         "messages_unacknowledged": queue.unacked,
         "messages_ram": queue.memory_messages() + queue.unacked,
         "messages_paged_out": queue.backlog.paged,
-        "message_bytes_ready": queue.backlog.bytes,
+        "message_bytes_ready": queue.backlog.body_bytes,
         "message_stats": {
             "publish": queue.published,
             "deliver_get": queue.delivered,

@@ -29,6 +29,9 @@ TOUCH: Final = (
     "where message.id = cast(touched.key as integer)"
 )
 REMOVE: Final = "delete from message where id in (select value from json_each(?))"
+QUEUES: Final = (
+    "select id, vhost, name, priority, definition, messages, bytes, delivered from queue order by priority, id"
+)
 ACCOUNT: Final = (
     "update queue set messages = messages + ?, bytes = bytes + ?, delivered = max(delivered, ?) where id = ?"
 )
@@ -46,6 +49,7 @@ class QueueRow(NamedTuple):
     id: int
     vhost: str
     name: str
+    priority: int
     definition: str
     messages: int
     bytes: int
@@ -170,7 +174,7 @@ class Database:
             self._finish_deletions()
             self._drop_transients()
             execute = self._connection.execute
-            queues = [self._queue(*row) for row in execute("select * from queue order by id")]
+            queues = [self._queue(*row) for row in execute(QUEUES)]
             exchanges = [ExchangeRow(*row) for row in execute("select vhost, name, definition from exchange")]
             bindings = [BindingRow(*row) for row in execute("select key, vhost, definition from binding")]
             settings = dict(execute("select key, value from setting"))
@@ -198,14 +202,22 @@ class Database:
         execute("commit")
 
     def _queue(
-        self, number: int, vhost: str, name: str, definition: str, messages: int, size: int, delivered: int
+        self,
+        number: int,
+        vhost: str,
+        name: str,
+        priority: int,
+        definition: str,
+        messages: int,
+        size: int,
+        delivered: int,
     ) -> QueueRow:
         first, last = number << POSITION_BITS, (number + 1 << POSITION_BITS) - 1
         (highest,) = self._connection.execute(
             "select max(id) from message where id between ? and ?", (first, last)
         ).fetchone()
         position = -1 if highest is None else highest - first
-        return QueueRow(number, vhost, name, definition, messages, size, delivered, max(position, delivered))
+        return QueueRow(number, vhost, name, priority, definition, messages, size, delivered, max(position, delivered))
 
     def close(self) -> None:
         """Move the WAL into the database and close it; a transaction that failed half way is undone."""

@@ -9,20 +9,35 @@ from typing import Final
 from leveret.errors import StoreError
 
 APPLICATION_ID: Final = 0x4C455652  # "LEVR"
-VERSION: Final = 1
+VERSION: Final = 2
 PAGE_BYTES: Final = 16_384
 CHECKPOINT_PAGES: Final = 2_000
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Up to this size the whole file is checked at start; above, what is read is."""
 
-TABLES: Final = """
+QUEUE: Final = """
+-- A row for each priority of a queue that had messages; priority 0 is always there, and has the definition.
 create table queue (
-  id integer primary key, vhost text not null, name text not null, definition text not null,
+  id integer primary key, vhost text not null, name text not null, priority integer not null, definition text not null,
   messages integer not null default 0, bytes integer not null default 0,
   delivered integer not null default -1,
-  unique (vhost, name)
+  unique (vhost, name, priority)
 );
+"""
+
+MIGRATIONS: Final = {
+    1: f"""
+alter table queue rename to queue_1;
+{QUEUE}
+insert into queue select id, vhost, name, 0, definition, messages, bytes, delivered from queue_1;
+drop table queue_1;
+""",
+}
+"""From each earlier version to the next."""
+
+TABLES: Final = f"""
+{QUEUE}
 create table exchange (vhost text not null, name text not null, definition text not null, primary key (vhost, name));
 create table binding (key text primary key, vhost text not null, definition text not null);
 create table setting (key text primary key, value text not null);
@@ -52,6 +67,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         connection.execute("pragma cache_size = -65536")
         if new:
             _create(connection)
+        else:
+            _migrate(connection)
     except sqlite3.Error as error:
         raise damaged(path, error) from None
     return connection
@@ -61,6 +78,14 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.executescript(
         f"begin; {TABLES} pragma application_id = {APPLICATION_ID}; pragma user_version = {VERSION}; commit;"
     )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older file up to date, one version in one transaction."""
+    version = connection.execute("pragma user_version").fetchone()[0]
+    while version < VERSION:
+        connection.executescript(f"begin; {MIGRATIONS[version]} pragma user_version = {version + 1}; commit;")
+        version += 1
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -155,10 +155,10 @@ class Store:
 
     # ---- queues, exchanges, bindings, settings
 
-    def save_queue(self, queue_id: int, vhost: str, name: str, definition: str) -> None:
-        self._other(
-            "insert into queue (id, vhost, name, definition) values (?, ?, ?, ?)", queue_id, vhost, name, definition
-        )
+    def save_queue(self, queue_id: int, vhost: str, name: str, definition: str, priority: int = 0) -> None:
+        """A queue's messages of one priority have a row and a number of their own; the one of priority 0 defines it."""
+        sql = "insert into queue (id, vhost, name, priority, definition) values (?, ?, ?, ?, ?)"
+        self._other(sql, queue_id, vhost, name, priority, definition)
 
     def delete_queue(self, queue_id: int, on_gone: Callable[[], None]) -> None:
         """With its messages; `on_gone` when the last of them is deleted and the id is free again."""
