@@ -1,6 +1,6 @@
 """What was measured and whether it is enough: plain values, no printing, no measuring.
 
-Filled by `bench.rounds`, `bench.backlog` and `bench.client_rounds`; shown by `bench.report`.
+Filled by `bench.rounds`, `bench.backlog`, `bench.scale` and `bench.client_rounds`; shown by `bench.report`.
 """
 
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Target:
-    """`times`: the ratio is at least `value`. `below`: Leveret's median is under `value`."""
+    """`times`: the ratio is at least `value`; `within`: at most. `below`: Leveret's median is under `value`."""
 
-    kind: Literal["times", "below"]
+    kind: Literal["times", "within", "below"]
     value: float
 
     def __str__(self) -> str:
-        return f"≥ {self.value:g}×" if self.kind == "times" else f"< {self.value:g}"
+        return {"times": f"≥ {self.value:g}×", "within": f"≤ {self.value:g}×", "below": f"< {self.value:g}"}[self.kind]
 
 
 @dataclass
@@ -50,7 +50,9 @@ class Row:
             return None
         if self.target.kind == "below":
             return median(self.leveret) < self.target.value
-        return None if self.ratio is None else self.ratio >= self.target.value
+        if self.ratio is None:
+            return None
+        return self.ratio <= self.target.value if self.target.kind == "within" else self.ratio >= self.target.value
 
     def fail(self, reason: object) -> None:
         self.failed = True

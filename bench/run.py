@@ -24,9 +24,10 @@ from bench.load import LoadGenerator
 from bench.report import show, write_json
 from bench.results import Row
 from bench.rounds import SCENARIOS, new_row, run_scenario
+from bench.scale import run_scale
 
 Started = TypeVar("Started", Leveret, RabbitMQ)
-NAMES = (*(scenario.name for scenario in SCENARIOS), "client", "backlog")
+NAMES = (*(scenario.name for scenario in SCENARIOS), "client", "scale", "backlog")
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -111,6 +112,9 @@ def measure(stack: ExitStack, console: Console, chosen: argparse.Namespace) -> l
     rows = bench.throughput(names, rabbitmq, leveret)
     if "client" in names:
         rows.append(run_clients(bench.load, leveret, chosen.rounds, chosen.quick, bench.progress))
+    if "scale" in names:
+        other = bench.owned(Leveret(sys.executable))
+        rows += run_scale(leveret, other, min(chosen.rounds, 3), chosen.quick, bench.progress)
     if "backlog" in names:
         rows += bench.backlog()
     for row in rows:

@@ -62,8 +62,11 @@ class Ring:
     """The consumers of a queue that had room when last looked at: those of the highest priority first, each in turn."""
 
     def __init__(self) -> None:
-        self._turns: dict[int, deque[Consumer]] = {}
-        self._priorities: list[int] = []
+        # Nearly always all consumers are of one priority: those are reached without a look-up.
+        self._highest: int = 0
+        self._turn: deque[Consumer] = deque()
+        self._turns: dict[int, deque[Consumer]] = {0: self._turn}
+        self._lower: list[deque[Consumer]] = []
         self._count: int = 0
 
     def offer(self, consumer: Consumer) -> None:
@@ -72,25 +75,39 @@ class Ring:
             return
         consumer.in_ring = True
         self._count += 1
-        turn = self._turns.get(consumer.priority)
-        if turn is None:
-            turn = self._turns[consumer.priority] = deque()
-            self._priorities = sorted(self._turns, reverse=True)
-        turn.append(consumer)
+        if consumer.priority == self._highest:
+            self._turn.append(consumer)
+        else:
+            self._turn_of(consumer.priority).append(consumer)
+
+    def _turn_of(self, priority: int) -> deque[Consumer]:
+        if priority not in self._turns:
+            self._turns[priority] = deque()
+            self._highest, *lower = sorted(self._turns, reverse=True)
+            self._turn = self._turns[self._highest]
+            self._lower = [self._turns[number] for number in lower]
+        return self._turns[priority]
 
     def next(self) -> Consumer | None:
         """Whose turn it is; that one goes to the end. Those that have no room any more are dropped on the way."""
         if not self._count:
             return None
-        for priority in self._priorities:
-            turn = self._turns[priority]
-            while turn:
-                consumer = turn.popleft()
-                if not consumer.cancelled and consumer.has_room():
-                    turn.append(consumer)
-                    return consumer
-                consumer.in_ring = False
-                self._count -= 1
+        found = self._next_of(self._turn)
+        if found is None:
+            for turn in self._lower:
+                found = self._next_of(turn)
+                if found is not None:
+                    break
+        return found
+
+    def _next_of(self, turn: deque[Consumer]) -> Consumer | None:
+        while turn:
+            consumer = turn.popleft()
+            if not consumer.cancelled and consumer.has_room():
+                turn.append(consumer)
+                return consumer
+            consumer.in_ring = False
+            self._count -= 1
         return None
 
     def __bool__(self) -> bool:

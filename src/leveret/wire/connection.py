@@ -42,7 +42,7 @@ from leveret.wire.methods import ConnectionCloseOk, Method, UnknownMethod, decod
 from leveret.wire.sender import Sender
 from leveret.wire.spec import PROTOCOL_HEADER
 
-ADDRESSES_MAX: Final = 4096
+ADDRESSES_MAX: Final = 16_384
 """Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
 
 MESSAGE_BYTES_MAX: Final = 134_217_728
