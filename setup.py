@@ -38,6 +38,7 @@ COMPILED = [
     "src/leveret/broker/limit.py",
     "src/leveret/broker/disuse.py",
     "src/leveret/broker/transaction.py",
+    "src/leveret/broker/dead_letters.py",
     "src/leveret/broker/queue.py",
     "src/leveret/broker/vhost.py",
     "src/leveret/broker/router.py",

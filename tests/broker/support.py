@@ -80,11 +80,15 @@ class World:
         given = {key.replace("_", "-"): value for key, value in arguments.items()}
         return self.broker.vhosts["/"].declare_queue(name, durable, False, False, given, self.client())
 
+    def address(self, key: str, mandatory: bool = False) -> Address:
+        """Of the default exchange."""
+        return Address("", key, mandatory, False, b"\x00" + bytes((len(key),)) + key.encode())
+
     def publish(self, channel: Channel, body: bytes, key: str = "q", mandatory: bool = False, **given: object) -> None:
         properties = encode_properties(BasicProperties(delivery_mode=2, **given))  # type: ignore[arg-type]
-        encoded = b"\x00" + bytes((len(key),)) + key.encode()
-        address = Address("", key, mandatory, False, encoded)
-        self.broker.routers["/"].publish(channel, address, header_payload(len(body), properties), body)
+        self.broker.routers["/"].publish(
+            channel, self.address(key, mandatory), header_payload(len(body), properties), body
+        )
 
     def settle(self) -> None:
         self.broker.flush()

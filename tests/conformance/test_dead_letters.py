@@ -34,7 +34,6 @@ def one(channel: BlockingChannel, queue: str) -> tuple[Any, pika.BasicProperties
 
 
 @pytest.mark.parametrize("verb", ["basic_nack", "basic_reject"])
-@pytest.mark.missing_in_leveret("dead letters")
 def test_a_rejected_message_is_parked_with_its_history(
     channel: BlockingChannel, name: str, dead: str, verb: str
 ) -> None:
@@ -61,7 +60,6 @@ def test_a_rejected_message_is_parked_with_its_history(
     }
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_an_expired_message_is_parked_without_its_expiration(channel: BlockingChannel, name: str, dead: str) -> None:
     source(channel, name)
     publish(channel, name, b"x", properties=SOON)
@@ -70,7 +68,6 @@ def test_an_expired_message_is_parked_without_its_expiration(channel: BlockingCh
     assert (death["reason"], death["original-expiration"], properties.expiration) == ("expired", "20", None)
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_a_queues_ttl_parks_all_its_messages_in_order(channel: BlockingChannel, name: str, dead: str) -> None:
     source(channel, name, x_message_ttl=20)
     publish(channel, name, b"1", b"2", b"3")
@@ -78,7 +75,6 @@ def test_a_queues_ttl_parks_all_its_messages_in_order(channel: BlockingChannel, 
     assert drain(channel, dead) == [b"1", b"2", b"3"]
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_a_message_pushed_out_is_parked(channel: BlockingChannel, name: str, dead: str) -> None:
     source(channel, name, x_max_length=1)
     publish(channel, name, b"old", b"new")
@@ -87,7 +83,6 @@ def test_a_message_pushed_out_is_parked(channel: BlockingChannel, name: str, dea
     assert drain(channel, name) == [b"new"]
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_a_message_refused_by_a_full_queue_is_parked(channel: BlockingChannel, name: str, dead: str) -> None:
     source(channel, name, x_max_length=1, x_overflow="reject-publish-dlx")
     channel.basic_publish("", name, b"kept")
@@ -97,7 +92,6 @@ def test_a_message_refused_by_a_full_queue_is_parked(channel: BlockingChannel, n
     assert drain(channel, name) == [b"kept"]
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_the_dead_letter_routing_key_replaces_the_original(channel: BlockingChannel, name: str, dead: str) -> None:
     source(channel, name, x_dead_letter_routing_key="parked")
     headers = {"CC": ["other"]}
@@ -124,7 +118,6 @@ def test_a_missing_dead_letter_exchange_drops_the_message(channel: BlockingChann
     assert channel.queue_declare(name, passive=True).method.message_count == 0
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_deaths_of_the_same_kind_are_counted(channel: BlockingChannel, name: str) -> None:
     """A retry loop: rejected to a waiting queue, expired back; each round adds to the two entries."""
     waiting = name + "-wait"

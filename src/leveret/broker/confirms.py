@@ -35,6 +35,13 @@ class Confirms:
         if copies > 1:
             self.copies[sequence] = copies
 
+    def divert(self, sequence: int, copies: int) -> None:
+        """One queue passes `sequence` on to `copies` others, which report in its place."""
+        if copies == 0:
+            self.settle(sequence)
+        elif copies > 1:
+            self.copies[sequence] = self.copies.get(sequence, 1) + copies - 1
+
     def settle(self, sequence: int) -> None:
         """One queue has the message safe, or needs it no more."""
         if self.copies:

@@ -22,6 +22,7 @@ class Limit:
         limited = self._messages >= 0 or self._bytes >= 0
         rejects = arguments.get("x-overflow") in ("reject-publish", "reject-publish-dlx")
         self.rejects: Final = limited and rejects
+        self.buries: Final = limited and arguments.get("x-overflow") == "reject-publish-dlx"
         self.drops: Final = limited and not rejects
 
     def exceeded(self, backlog: Backlog) -> bool:

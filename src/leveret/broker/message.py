@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from leveret.broker.consumer import Consumer
     from leveret.broker.queue import Queue
 
+# Why a queue gives a message up, in RabbitMQ's words.
+REJECTED: Final = "rejected"
+EXPIRED: Final = "expired"
+MAXLEN: Final = "maxlen"
+DELIVERY_LIMIT: Final = "delivery_limit"
+
 OVERHEAD_BYTES: Final = 300
 """What a message costs in memory besides its bytes, about."""
 

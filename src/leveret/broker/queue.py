@@ -16,13 +16,14 @@ from leveret.broker.exchange import Destination
 from leveret.broker.flow import FULL_MESSAGES, Flow
 from leveret.broker.level import Level
 from leveret.broker.limit import Limit
-from leveret.broker.message import Message
+from leveret.broker.message import EXPIRED, MAXLEN, REJECTED, Message
 from leveret.broker.priorities import Priorities
 from leveret.store.batch import GATHERED, IDLE
 from leveret.wire.scan import Scan
 
 if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
+    from leveret.broker.dead_letters import DeadLetters
     from leveret.broker.peer import Peer
     from leveret.broker.vhost import VirtualHost
 
@@ -50,6 +51,9 @@ class Queue(Destination):
         # What its arguments and policies together ask for: set by `configure`.
         self.ttl_ms: int = -1
         self.limit: Limit = Limit(arguments)
+        self.dead_letters: DeadLetters | None = None
+        self.dead_letter_exchange: str = ""
+        self.dead_letter_key: str | None = None
         # In memory.
         self.store: Final = vhost.store
         self.first: Final = Level(self, queue_id)
@@ -78,6 +82,11 @@ class Queue(Destination):
         ttl = settings.get("x-message-ttl")
         self.ttl_ms = ttl if isinstance(ttl, int) else -1
         self.limit = Limit(settings)
+        exchange = settings.get("x-dead-letter-exchange")
+        key = settings.get("x-dead-letter-routing-key")
+        self.dead_letters = self.vhost.dead_letters if isinstance(exchange, str) else None
+        self.dead_letter_exchange = exchange if isinstance(exchange, str) else ""
+        self.dead_letter_key = key if isinstance(key, str) else None
         self.disuse.configure(settings)
 
     def _make_backlog(self) -> Backlog:
@@ -107,17 +116,19 @@ class Queue(Destination):
         expiration_ms: int,
         confirms: Confirms | None,
         sequence: int,
-        peer: Peer,
+        peer: Peer | None,
     ) -> None:
-        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe. `peer` sent it."""
+        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe.
+
+        `peer` sent it; nobody did if it was dead-lettered to here.
+        """
         limit = self.limit
-        if limit.rejects and limit.full(self.backlog, len(body)) and not self.ring:
-            if confirms is not None:
-                confirms.refuse(sequence)
-            return
         backlog = self.backlog
         level = backlog.level(scan.priority)
         message = Message(self, level.id, level.next_position, address, header, body, scan)
+        if limit.rejects and limit.full(backlog, len(body)) and not self.ring:
+            self._refuse(message, confirms, sequence)
+            return
         level.next_position += 1
         self.published += 1
         if expiration_ms >= 0 or self.ttl_ms >= 0:
@@ -142,8 +153,15 @@ class Queue(Destination):
         level.push(message)
         if limit.drops:
             self._drop_excess()
-        if confirms is None and backlog.count >= FULL_MESSAGES:
+        if confirms is None and peer is not None and backlog.count >= FULL_MESSAGES:
             self.flow.full(peer)
+
+    def _refuse(self, message: Message, confirms: Confirms | None, sequence: int) -> None:
+        """There is no room for a new message."""
+        if self.limit.buries and self.dead_letters is not None:
+            self.dead_letters.send(self, message, MAXLEN)
+        if confirms is not None:
+            confirms.refuse(sequence)
 
     def _limit(self, message: Message, expiration_ms: int) -> None:
         """The lower of the queue's and the message's time to live holds."""
@@ -157,7 +175,7 @@ class Queue(Destination):
         """The oldest ready messages go while there are more than the limit allows."""
         backlog = self.backlog
         while self.limit.exceeded(backlog) and backlog.head() is not None:
-            self._drop(backlog.pop())
+            self._give_up(backlog.pop(), MAXLEN)
 
     # ---- out
 
@@ -223,6 +241,12 @@ class Queue(Destination):
         self.acknowledged += 1
         self._drop(message)
 
+    def _give_up(self, message: Message, reason: str) -> None:
+        """The message leaves the queue undone: to the dead letter exchange, if there is one."""
+        if self.dead_letters is not None:
+            self.dead_letters.send(self, message, reason)
+        self._drop(message)
+
     def _drop(self, message: Message) -> None:
         """The message leaves the queue for good."""
         if message.state != IDLE:
@@ -241,7 +265,8 @@ class Queue(Destination):
 
     def discard(self, message: Message) -> None:
         """The message was rejected without requeue."""
-        self._drop(message)
+        if not self.deleted:
+            self._give_up(message, REJECTED)
 
     def loaded(self) -> None:
         """The backlog has more in memory than before."""
@@ -271,7 +296,7 @@ class Queue(Destination):
         now = self.vhost.now
         message = backlog.pop_expired(now)
         while message is not None:
-            self._drop(message)
+            self._give_up(message, EXPIRED)
             message = backlog.pop_expired(now)
         due = backlog.next_expiry()
         if due and not (0 < self.timer_at <= due):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker import arguments as x_arguments
+from leveret.broker.dead_letters import DeadLetters
 from leveret.broker.definitions import (
     binding_definition,
     binding_key,
@@ -58,6 +59,7 @@ class VirtualHost:
         self.exchanges: Final[dict[str, Exchange]] = {}
         self.epoch: int = 0
         """Grows with every change of exchanges, queues or bindings: routes found earlier hold no more."""
+        self.dead_letters: Final = DeadLetters(self)
         self._delivered: dict[int, Level] = {}
         for predeclared, kind in PREDECLARED.items():
             self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, False, {})
