@@ -12,6 +12,7 @@ from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
 from leveret.broker.peer import Peer
 from leveret.broker.queue import Queue
+from leveret.errors import AMQPError
 from leveret.store.store import Store
 from leveret.wire.events import Address
 from leveret.wire.frames import header_payload
@@ -28,6 +29,7 @@ class Client(Peer):
         self.returned: list[bytes] = []
         self.cancelled: list[str] = []
         self.held = 0
+        self.closed: list[tuple[int, int, str]] = []
         self.broker = broker
 
     def channel(self, number: int = 1, confirms: bool = False) -> Channel:
@@ -48,6 +50,10 @@ class Client(Peer):
     def consumer_cancelled(self, channel: int, tag: str) -> None:
         self.cancelled.append(tag)
 
+    def close_channel(self, number: int, error: AMQPError) -> None:
+        self.closed.append((number, error.code, error.text))
+        self.channels.pop(number).close()
+
     def confirms_ready(self, channel: Channel) -> None:
         pass
 
@@ -64,11 +70,11 @@ class Client(Peer):
 class World:
     """A broker whose store's reports are made by hand."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, consumer_timeout_ms: int = 0) -> None:
         self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.failures: list[BaseException] = []
         self.store = Store(directory, self.calls.put, self.failures.append)
-        self.broker = Broker(self.store)
+        self.broker = Broker(self.store, consumer_timeout_ms=consumer_timeout_ms)
         self.broker.recover(self.store.recover())
         self.store.start()
         self.broker.at(1_000_000)

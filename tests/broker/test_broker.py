@@ -85,8 +85,8 @@ def test_a_requeued_message_takes_its_old_place(world: World) -> None:
         world.publish(sender, b"%d" % number)
     taken = [basic.get(channel, target, False) for _ in range(2)]
     assert all(taken)
-    channel.reject(2, False, True)
-    channel.reject(1, False, True)
+    channel.reject(2, True)
+    channel.reject(1, True)
     rest = [basic.get(channel, target, True) for _ in range(3)]
     assert [got[0].body for got in rest if got] == [b"0", b"1", b"2"]
 

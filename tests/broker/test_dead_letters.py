@@ -94,7 +94,7 @@ def test_a_rejection_after_the_queue_was_deleted_parks_nothing(world: World) -> 
     consume(channel, target)
     world.publish(channel, b"x")
     world.broker.vhosts["/"].delete_queue(target)
-    channel.reject(1, False, False)
+    channel.reject(1, False)
     assert dead.ready == 0
 
 

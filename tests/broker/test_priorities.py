@@ -46,7 +46,7 @@ def test_a_returned_message_takes_its_place_within_its_priority(world: World) ->
     channel = client.channel()
     consume(channel, target)
     fill(world, 3)
-    channel.reject(2, False, True)
+    channel.reject(2, True)
     assert client.bodies() == [b"2/2", b"1/0", b"1/1", b"3/0", b"1/0"]
     world.broker.disconnect(client)
     assert taken(world, target) == [b"3/0", b"2/2", b"1/0", b"1/1"]

@@ -24,6 +24,9 @@ def consume(
     vhost = channel.vhost
     if tag in channel.consumers:
         raise ConnectionError(530, f"NOT_ALLOWED - attempt to reuse consumer tag '{tag}'")
+    if channel.limit and queue.counts_failures:
+        text = f"queue '{queue.name}' in vhost '{vhost.name}' does not support global qos"
+        raise ConnectionError(540, f"NOT_IMPLEMENTED - {text}")
     x_arguments.check_consumer_arguments(queue.name, vhost.name, arguments)
     if queue.exclusive_consumer or (exclusive and (queue.consumers or queue.single_active)):
         raise ChannelError(403, f"ACCESS_REFUSED - queue '{queue.name}' in vhost '{vhost.name}' in exclusive use")

@@ -28,8 +28,16 @@ if TYPE_CHECKING:
 
 
 class Broker:
-    def __init__(self, store: Store, random_name: Callable[[], str] = lambda: secrets.token_urlsafe(16)) -> None:
+    """`consumer_timeout_ms`: how long a consumer may keep a message unacknowledged, unless it says otherwise; 0: for ever."""
+
+    def __init__(
+        self,
+        store: Store,
+        random_name: Callable[[], str] = lambda: secrets.token_urlsafe(16),
+        consumer_timeout_ms: int = 0,
+    ) -> None:
         self.store: Final = store
+        self._consumer_timeout_ms: Final = consumer_timeout_ms
         self.timers: Final = Timers()
         self._ids: Final = QueueIds()
         self._random_name: Final = random_name
@@ -41,6 +49,7 @@ class Broker:
 
     def add_vhost(self, name: str) -> VirtualHost:
         vhost = VirtualHost(name, self.store, self.timers, self._ids, self._random_name)
+        vhost.consumer_timeout_ms = self._consumer_timeout_ms
         vhost.now = self.now
         self.vhosts[name] = vhost
         self.routers[name] = Router(vhost)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.broker.confirms import Confirms
 from leveret.broker.consumer import Consumer
 from leveret.broker.message import Message
-from leveret.broker.transaction import ACK, DISCARD, REQUEUE, Transaction
+from leveret.broker.transaction import ACK, DISCARD, RELEASE, REQUEUE, Transaction
 from leveret.errors import ChannelError
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class Channel:
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self.closed: bool = False
+        # Acknowledgement timeout: the shortest of its consumers in ms (0: none), and whether a timer is set.
+        self.timeout_ms: int = 0
+        self.watched: bool = False
+        self.timed_out: bool = False
 
     # ---- deliveries
 
@@ -52,6 +56,8 @@ class Channel:
             consumer.unacked += 1
             message.tag = tag
             self.unacked[tag] = message
+            if not self.watched and consumer.timeout_ms:
+                self._watch(consumer.timeout_ms)
         return tag
 
     def hold(self, message: Message) -> int:
@@ -61,6 +67,9 @@ class Channel:
         message.queue.unacked += 1
         message.tag = self.last_tag
         self.unacked[self.last_tag] = message
+        timeout_ms = message.queue.consumer_timeout_ms
+        if not self.watched and timeout_ms:
+            self._watch(timeout_ms)
         return self.last_tag
 
     def next_tag(self) -> int:
@@ -93,13 +102,19 @@ class Channel:
             message.queue.acknowledge(message)
         self._make_room([message.consumer for message in taken])
 
-    def reject(self, tag: int, multiple: bool, requeue: bool) -> None:
-        """Give back or drop the message of `tag`; with `multiple` as in `ack`."""
-        messages = self._take(tag, multiple)
+    def reject(self, tag: int, requeue: bool) -> None:
+        """basic.reject: the message of `tag` failed; give it back or drop it."""
+        self._settle(self._take(tag, False), REQUEUE if requeue else DISCARD)
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
+        """basic.nack: give back or drop the message of `tag`; with `multiple` as in `ack`."""
+        self._settle(self._take(tag, multiple), RELEASE if requeue else DISCARD)
+
+    def _settle(self, messages: list[Message], what: int) -> None:
         if self.transaction is not None:
-            self.transaction.settled.append((messages, REQUEUE if requeue else DISCARD))
+            self.transaction.settled.append((messages, what))
         else:
-            self._return(messages, requeue)
+            self._return(messages, what)
 
     def _take(self, tag: int, multiple: bool) -> list[Message]:
         if multiple:
@@ -111,7 +126,7 @@ class Channel:
 
     def recover(self) -> None:
         """Give back everything that is unacknowledged."""
-        self._return(self._take_to(0), True)
+        self._return(self._take_to(0), RELEASE)
 
     def _take_to(self, tag: int) -> list[Message]:
         """Take out the messages up to `tag`. Every tag is passed once in a channel's life, so this is amortised O(1)."""
@@ -139,17 +154,17 @@ class Channel:
             consumer.unacked -= 1
         return consumer
 
-    def _return(self, messages: list[Message], requeue: bool) -> None:
+    def _return(self, messages: list[Message], what: int) -> None:
         queues: dict[int, Queue] = {}
         consumers: list[Consumer | None] = []
         for message in messages:
             consumers.append(self._release(message))
             queue = message.queue
             queues[queue.id] = queue
-            if requeue:
-                queue.give_back(message)
-            else:
+            if what == DISCARD:
                 queue.discard(message)
+            else:
+                queue.give_back(message, what == REQUEUE)
         self._make_room(consumers)
         for queue in queues.values():
             if not queue.deleted:
@@ -170,6 +185,33 @@ class Channel:
             first.queue.resume(first)
         self.waiting.extend(waiting)
 
+    # ---- acknowledgement timeout: one timer a channel, which looks at the oldest deliveries only
+
+    def _watch(self, timeout_ms: int) -> None:
+        self.watched = True
+        self.timeout_ms = min(self.timeout_ms, timeout_ms) if self.timeout_ms else timeout_ms
+        self.vhost.timers.add(self.vhost.now + self.timeout_ms, self._check_timeouts)
+
+    def _check_timeouts(self) -> None:
+        """Close the channel if a delivery was not acknowledged in time; else look again when the next one may be due."""
+        self.watched = False
+        if self.closed:
+            return
+        now = self.vhost.now
+        wait_ms = self.timeout_ms
+        for message in self.unacked.values():
+            if message.delivered_at + self.timeout_ms > now:
+                wait_ms = message.delivered_at + self.timeout_ms - now
+                break
+            timeout_ms = timeout_of(message)
+            if timeout_ms and message.delivered_at + timeout_ms <= now:
+                self.timed_out = True
+                self.peer.close_channel(self.number, too_late(self.number, timeout_ms))
+                return
+        if self.unacked:
+            self.watched = True
+            self.vhost.timers.add(now + wait_ms, self._check_timeouts)
+
     # ---- transactions
 
     def commit_settled(self) -> None:
@@ -179,7 +221,7 @@ class Channel:
                 if what == ACK:
                     self._acknowledge(messages)
                 else:
-                    self._return(messages, what == REQUEUE)
+                    self._return(messages, what)
 
     def roll_back(self) -> None:
         """Nothing in the transaction happened: its messages are unacknowledged again, under their old tags."""
@@ -213,7 +255,7 @@ class Channel:
         for message in self._take_to(0):
             self._release(message)
             queue = message.queue
-            queue.give_back(message)
+            queue.give_back(message, not self.timed_out)
             queues[queue.id] = queue
         self.confirms = None  # these two point back: without them the channel is freed as soon as nobody needs it
         self.transaction = None
@@ -228,6 +270,20 @@ class Channel:
 
 def _tag(item: tuple[int, Message]) -> int:
     return item[0]
+
+
+def timeout_of(message: Message) -> int:
+    """In ms; 0: it may be held for ever. A message taken by basic.get has no consumer."""
+    consumer = message.consumer
+    return message.queue.consumer_timeout_ms if consumer is None else consumer.timeout_ms
+
+
+def too_late(channel: int, timeout_ms: int) -> ChannelError:
+    text = (
+        f"delivery acknowledgement on channel {channel} timed out. Timeout value used: {timeout_ms} ms. "
+        "This timeout value can be configured, see consumers doc guide to learn more"
+    )
+    return ChannelError(406, f"PRECONDITION_FAILED - {text}")
 
 
 def unknown_tag(tag: int) -> ChannelError:

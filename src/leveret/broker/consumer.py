@@ -36,6 +36,9 @@ class Consumer:
         self.arguments: Final = arguments
         priority = arguments.get("x-priority")
         self.priority: Final = priority if isinstance(priority, int) else 0
+        # How long it may hold a message unacknowledged, in ms; 0: for ever.
+        timeout = arguments.get("x-consumer-timeout", queue.consumer_timeout_ms)
+        self.timeout_ms: Final = timeout if isinstance(timeout, int) else 0
         self.unacked: int = 0
         self.in_ring: bool = False
         self.waits: bool = False  # for its channel's limit

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leveret.broker.channel import Channel
     from leveret.broker.consumer import Consumer
     from leveret.broker.queue import Queue
+    from leveret.errors import AMQPError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -49,6 +50,10 @@ class Peer:
 
     def consumer_cancelled(self, channel: int, tag: str) -> None:
         """The broker cancelled a consumer because its queue is gone."""
+        raise NotImplementedError
+
+    def close_channel(self, number: int, error: AMQPError) -> None:
+        """channel.close, because of something that the client did not do in time."""
         raise NotImplementedError
 
     def confirms_ready(self, channel: Channel) -> None:

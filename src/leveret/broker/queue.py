@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from leveret.broker.arguments import queue_type
 from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
 from leveret.broker.disuse import Disuse
@@ -16,9 +17,10 @@ from leveret.broker.exchange import Destination
 from leveret.broker.flow import FULL_MESSAGES, Flow
 from leveret.broker.level import Level
 from leveret.broker.limit import Limit
-from leveret.broker.message import EXPIRED, MAXLEN, REJECTED, Message
+from leveret.broker.message import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, Message
 from leveret.broker.priorities import Priorities
 from leveret.store.batch import GATHERED, IDLE
+from leveret.wire.properties import with_header
 from leveret.wire.scan import Scan
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from leveret.broker.dead_letters import DeadLetters
     from leveret.broker.peer import Peer
     from leveret.broker.vhost import VirtualHost
+
+DELIVERY_LIMIT_DEFAULT: Final = 20
+"""Of quorum queues, as in RabbitMQ 4; -1 is none."""
 
 
 class Queue(Destination):
@@ -51,6 +56,7 @@ class Queue(Destination):
         # What its arguments and policies together ask for: set by `configure`.
         self.ttl_ms: int = -1
         self.limit: Limit = Limit(arguments)
+        self.consumer_timeout_ms: int = 0
         self.dead_letters: DeadLetters | None = None
         self.dead_letter_exchange: str = ""
         self.dead_letter_key: str | None = None
@@ -64,6 +70,9 @@ class Queue(Destination):
         self.exclusive_consumer: bool = False
         # x-single-active-consumer: only the first of `consumers` gets messages.
         self.single_active: Final = arguments.get("x-single-active-consumer") is True
+        # A quorum queue counts how often a message failed, tells its consumers, and gives it up beyond a limit.
+        self.counts_failures: Final = queue_type(arguments) == "quorum"
+        self.delivery_limit: int = -1
         self.unacked: int = 0
         self._waiting: list[Callable[[], None]] = []
         self.deleted: bool = False
@@ -82,6 +91,10 @@ class Queue(Destination):
         ttl = settings.get("x-message-ttl")
         self.ttl_ms = ttl if isinstance(ttl, int) else -1
         self.limit = Limit(settings)
+        timeout = settings.get("x-consumer-timeout", self.vhost.consumer_timeout_ms)
+        self.consumer_timeout_ms = timeout if isinstance(timeout, int) else 0
+        limit = settings.get("x-delivery-limit", DELIVERY_LIMIT_DEFAULT)
+        self.delivery_limit = limit if isinstance(limit, int) and self.counts_failures else -1
         exchange = settings.get("x-dead-letter-exchange")
         key = settings.get("x-dead-letter-routing-key")
         self.dead_letters = self.vhost.dead_letters if isinstance(exchange, str) else None
@@ -210,12 +223,18 @@ class Queue(Destination):
             tag,
             message.redelivered,
             message.address,
-            message.header,
+            self.header_of(message) if message.redelivered else message.header,
             message.body,
         )
         if consumer.no_ack:
             self.acknowledged += 1
             self._drop(message)
+
+    def header_of(self, message: Message) -> bytes:
+        """As a receiver is to see it: a quorum queue tells how often the message has failed."""
+        if not self.counts_failures or not message.deliveries:
+            return message.header
+        return with_header(message.header, "x-delivery-count", message.deliveries)
 
     def get(self) -> Message | None:
         """basic.get: the first message, which is now the caller's to hold or to drop."""
@@ -252,15 +271,22 @@ class Queue(Destination):
         if message.state != IDLE:
             self.store.remove(message)
 
-    def give_back(self, message: Message) -> None:
-        """The message was not acknowledged: it is ready again at its old place. The caller dispatches."""
+    def give_back(self, message: Message, failed: bool) -> None:
+        """The message was not acknowledged: it is ready again at its old place. The caller dispatches.
+
+        `failed`: whoever had it crashed over it or said that it failed, rather than giving it back untouched.
+        """
         if self.deleted:
             return
         message.consumer = None
         message.redelivered = True
-        message.deliveries += 1
-        if message.state != IDLE:
-            self.store.touch(message)
+        if failed or not self.counts_failures:
+            message.deliveries += 1
+            if 0 <= self.delivery_limit < message.deliveries:
+                self._give_up(message, DELIVERY_LIMIT)
+                return
+            if message.state != IDLE:
+                self.store.touch(message)
         self.backlog.level(message.scan.priority).give_back(message)
 
     def discard(self, message: Message) -> None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from leveret.wire.events import Address
 
 ACK: Final = 0
-REQUEUE: Final = 1
-DISCARD: Final = 2
+REQUEUE: Final = 1  # it failed (basic.reject): a quorum queue counts that
+RELEASE: Final = 2  # it was not worked on (basic.nack, basic.recover): not counted
+DISCARD: Final = 3
 
 
 class Transaction:

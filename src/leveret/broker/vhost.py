@@ -53,6 +53,8 @@ class VirtualHost:
         self.timers: Final = timers
         self._ids: Final = ids
         self._random_name: Final = random_name
+        self.consumer_timeout_ms: int = 0
+        """How long a delivery may be unacknowledged where nothing else is asked for; 0: for ever."""
         self.now: int = 0
         """Milliseconds since the epoch, set by the server before it lets anything happen."""
         self.queues: Final[dict[str, Queue]] = {}

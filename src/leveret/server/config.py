@@ -14,6 +14,8 @@ class Limits:
     handshake_s: float = 10.0
     close_s: float = 5.0
     """How long a connection that was told to close may take to say close-ok."""
+    consumer_timeout_s: float = 1800.0
+    """How long a delivery may be unacknowledged before its channel is closed; 0: for ever."""
     pending_bytes_max: int = 8 * 1024 * 1024
     """Messages waiting for the disk: beyond this, publishers are not read from until half of it is written."""
     reply_bytes_max: int = 8 * 1024 * 1024

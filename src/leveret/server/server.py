@@ -38,7 +38,7 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.handshake = Handshake(config.limits, self.users)
         self.store = Store(config.directory, self._from_store_thread, self._fatal)
-        self.broker = Broker(self.store)
+        self.broker = Broker(self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000))
         self.broker.timers.changed = self._set_timer
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()

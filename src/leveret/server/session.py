@@ -215,7 +215,7 @@ class Session(Peer):
             routing_key=address[middle + 1 :].decode("utf-8", "surrogateescape"),
             message_count=left,
         )
-        self.wire.pass_content(channel, method, message.header, message.body)
+        self.wire.pass_content(channel, method, message.queue.header_of(message), message.body)
         self.touch()
 
     def return_unroutable(self, channel: int, exchange: str, routing_key: str, header: bytes, body: bytes) -> None:

@@ -274,12 +274,12 @@ def _get(session: Session, channel: Channel, queue: Queue, no_ack: bool) -> None
 
 @verb("basic.reject")
 def basic_reject(session: Session, channel: Channel, method: m.BasicReject) -> None:
-    channel.reject(method.delivery_tag, False, method.requeue)
+    channel.reject(method.delivery_tag, method.requeue)
 
 
 @verb("basic.nack")
 def basic_nack(session: Session, channel: Channel, method: m.BasicNack) -> None:
-    channel.reject(method.delivery_tag, method.multiple, method.requeue)
+    channel.nack(method.delivery_tag, method.multiple, method.requeue)
 
 
 def _recover(channel: Channel, requeue: bool) -> None:
