@@ -9,7 +9,19 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
 from conformance import wire
-from conformance.wire import BODY, HEADER, HEARTBEAT, METHOD, Wire, content_header, frame, long, method, short
+from conformance.wire import (
+    BODY,
+    CONTENT_HEADER,
+    HEADER,
+    HEARTBEAT,
+    METHOD,
+    Wire,
+    content_header,
+    frame,
+    long,
+    method,
+    short,
+)
 
 DECLARE = b"\x00\x00" + short("") + b"\x04" + long(b"")
 FRAME_MAX = 131_072
@@ -45,6 +57,8 @@ NOT_WELL_FORMED: dict[str, tuple[int, bytes]] = {
         method(1, wire.CHANNEL_CLOSE, struct.pack(">H", 200) + short("") + b"\x00\x00\x00\x00junk"),
     ),
     "name that is not UTF-8": (501, method(1, wire.QUEUE_DECLARE, b"\x00\x00\x02\xff\xfe\x00" + long(b""))),
+    "content header cut short": (501, wire.publish("q") + frame(CONTENT_HEADER, 1, b"\x00\x3c\x00\x00")),
+    "more than the arguments of a publish": (501, method(1, wire.BASIC_PUBLISH, b"\x00\x00\x00\x01q\x00junk")),
     "content header on channel 0": (505, content_header(1, channel=0)),
     "body on channel 0": (505, frame(BODY, 0, b"x")),
 }
@@ -82,6 +96,12 @@ OUT_OF_TURN: dict[str, tuple[int, str, bytes]] = {
         wire.publish("q") + content_header(5) + method(1, wire.QUEUE_DECLARE, DECLARE),
     ),
     "header twice": (505, NO_BODY, wire.publish("q") + content_header(5) + content_header(5)),
+    "header with a weight": (505, NO_HEADER, wire.publish("q") + content_header(5, weight=1)),
+    "more body than announced": (
+        505,
+        NO_BODY,
+        wire.publish("q") + content_header(3) + frame(BODY, 1, b"abcd") + method(1, wire.QUEUE_DECLARE, DECLARE),
+    ),
     "body after an empty message": (505, NO_METHOD, wire.publish("q") + content_header(0) + frame(BODY, 1, b"")),
     "method on an unopened channel": (
         504,
@@ -99,6 +119,7 @@ OUT_OF_TURN: dict[str, tuple[int, str, bytes]] = {
     "connection.close-ok unasked": (504, RUNNING, method(0, wire.CLOSE_OK)),
     "connection.open on a channel": (503, UNIMPLEMENTED, method(1, wire.OPEN, short("/") + b"\x00\x00")),
     "channel.close-ok unasked": (503, UNIMPLEMENTED, method(1, wire.CHANNEL_CLOSE_OK)),
+    "channel.flow-ok unasked": (503, UNIMPLEMENTED, method(1, (20, 21), b"\x01")),
     "a method only servers send": (503, UNIMPLEMENTED, method(1, wire.QUEUE_DECLARE_OK, short("q") + bytes(8))),
 }
 
@@ -108,6 +129,34 @@ def test_a_frame_out_of_turn_ends_the_connection(broker: Broker, code: int, text
     with Wire(broker.port) as client:
         client.open().open_channel().send(data)
         assert client.closed_with() == (code, text)
+
+
+HEADERS = 0x2000
+UNREADABLE: dict[str, tuple[int, bytes]] = {
+    "a property missing": (0x8000, b""),
+    "a property cut short": (0x8000, b"\x05ab"),
+    "octets behind the properties": (0, b"junk"),
+    "a table longer than the header": (HEADERS, struct.pack(">I", 10) + b"\x01at\x01"),
+    "a table whose last field is cut short": (HEADERS, long(b"\x01aI\x00")),
+    "a field of unknown type": (HEADERS, long(b"\x01aZ1")),
+    "a field without a value": (HEADERS, long(b"\x01a")),
+    "a name longer than the table": (HEADERS, long(b"\x09a")),
+    "a nested table that is cut short": (HEADERS, long(b"\x01aF" + struct.pack(">I", 9) + b"\x01bt\x01")),
+    "an array of an unknown type": (HEADERS, long(b"\x01aA" + long(b"Q"))),
+}
+
+
+@pytest.mark.parametrize(("flags", "properties"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_properties_that_nobody_could_read_end_the_connection(
+    broker: Broker, channel: BlockingChannel, name: str, flags: int, properties: bytes
+) -> None:
+    """They must not reach a consumer. RabbitMQ 3.10 calls it 541 INTERNAL_ERROR, AMQP has 502 for it."""
+    channel.queue_declare(name)
+    with Wire(broker.port) as client:
+        client.open().open_channel()
+        client.send(wire.publish(name), content_header(1, flags=flags, properties=properties), frame(BODY, 1, b"x"))
+        assert client.expect(wire.CLOSE).reply[0] in (502, 541)
+    assert channel.basic_get(name)[0] is None
 
 
 @pytest.mark.parametrize("which", [(99, 10), (60, 999)], ids=["class 99", "basic.999"])
@@ -175,13 +224,17 @@ def test_a_heartbeat_is_taken_and_not_answered(broker: Broker) -> None:
         assert answer is not None and answer.method == wire.QUEUE_DECLARE_OK
 
 
-def test_a_silent_client_hears_heartbeats_and_is_cut_off(broker: Broker) -> None:
-    with Wire(broker.port) as client:
+def test_a_silent_client_hears_heartbeats_and_is_cut_off(broker: Broker, name: str) -> None:
+    """The end comes after two intervals without a sign of life. Any traffic is one, as of the other client here."""
+    with Wire(broker.port) as client, Wire(broker.port) as busy:
         client.open(heartbeat_s=1)
+        busy.open(heartbeat_s=1).open_channel()
         heard = []
         while (found := client.next()) is not None and found.kind == HEARTBEAT:
             heard.append(found)
-        assert heard and all((beat.channel, beat.payload) == (0, b"") for beat in heard)
+            busy.declare(name)
+        assert len(heard) >= 2 and all((beat.channel, beat.payload) == (0, b"") for beat in heard)
+        busy.declare(name)
 
 
 @pytest.mark.parametrize("tune", [{"frame_max": 4096}, {"channel_max": 1}, {"heartbeat_s": 0}, {"heartbeat_s": 600}])
@@ -229,6 +282,27 @@ def test_more_channels_than_negotiated_is_530(broker: Broker) -> None:
         assert client.closed_with() == (530, text)
 
 
+def test_only_the_number_of_open_channels_is_limited(broker: Broker) -> None:
+    with Wire(broker.port) as client:
+        client.open(channel_max=2).open_channel(1).open_channel(65535)
+        client.send(method(1, wire.CHANNEL_CLOSE, struct.pack(">H", 200) + short("") + bytes(4)))
+        client.expect(wire.CHANNEL_CLOSE_OK)
+        client.open_channel(7)
+
+
+def test_what_comes_after_connection_close_is_ignored_but_close_ok(broker: Broker, name: str) -> None:
+    with Wire(broker.port) as client:
+        client.open().open_channel().send(method(7, wire.QUEUE_DECLARE, DECLARE))
+        client.expect(wire.CLOSE)
+        client.send(method(1, wire.QUEUE_DECLARE, b"\x00\x00" + short(name) + b"\x00" + long(b"")))
+        client.send(method(1, wire.CHANNEL_OPEN, short("")), frame(HEARTBEAT, 0, b""), method(0, wire.CLOSE_OK))
+        assert client.next() is None
+    with Wire(broker.port) as client:
+        client.open().open_channel()
+        client.send(method(1, wire.QUEUE_DECLARE, b"\x00\x00" + short(name) + b"\x01" + long(b"")))
+        assert client.expect(wire.CHANNEL_CLOSE).reply[0] == 404
+
+
 def test_frames_on_a_closing_channel_are_ignored_and_its_number_used_again(broker: Broker, name: str) -> None:
     passive = b"\x00\x00" + short(name) + b"\x01" + long(b"")
     late_ack = method(1, wire.BASIC_ACK, struct.pack(">QB", 99, 0))
@@ -263,3 +337,62 @@ def test_bad_input_harms_only_its_sender(broker: Broker, channel: BlockingChanne
         client.open().open_channel().send(wire.publish(name), content_header(10), frame(BODY, 1, b"half"))
     channel.basic_publish("", name, b"x")
     assert channel.basic_get(name)[2] == b"x"
+
+
+def test_an_empty_body_has_no_body_frame(broker: Broker, channel: BlockingChannel, name: str) -> None:
+    """AMQP 0-9-1 section 4.2.6.2, both ways: the header frame is the end of it."""
+    channel.queue_declare(name)
+    with Wire(broker.port) as client:
+        client.open().open_channel()
+        consume = b"\x00\x00" + short(name) + short("tag") + b"\x02" + long(b"")
+        client.send(method(1, wire.BASIC_CONSUME, consume))
+        client.expect(wire.BASIC_CONSUME_OK)
+        for _ in range(2):
+            client.send(wire.publish(name), content_header(0))
+        for _ in range(2):
+            client.expect(wire.BASIC_DELIVER)
+            header = client.next()
+            assert header is not None and (header.kind, header.payload[4:12]) == (CONTENT_HEADER, bytes(8))
+
+
+def test_a_body_is_split_at_the_receivers_frame_max(broker: Broker, channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name)
+    with Wire(broker.port) as client:
+        client.open(frame_max=4096).open_channel()
+        client.send(method(1, wire.BASIC_CONSUME, b"\x00\x00" + short(name) + short("tag") + b"\x02" + long(b"")))
+        client.expect(wire.BASIC_CONSUME_OK)
+        channel.basic_publish("", name, bytes(10_000))
+        client.expect(wire.BASIC_DELIVER)
+        frames = [client.next() for _ in range(4)]
+        assert [len(part.payload) for part in frames[1:] if part is not None] == [4088, 4088, 1824]
+
+
+def test_a_refusal_names_the_method_that_was_refused(broker: Broker, name: str) -> None:
+    """AMQP 0-9-1, channel.close and connection.close: class and method of what failed, 0 and 0 if it was none."""
+    with Wire(broker.port) as client:
+        client.open().open_channel()
+        client.send(method(1, wire.QUEUE_DECLARE, b"\x00\x00" + short(name) + b"\x01" + long(b"")))
+        assert client.expect(wire.CHANNEL_CLOSE).arguments[-4:] == struct.pack(">HH", *wire.QUEUE_DECLARE)
+        client.send(method(1, wire.CHANNEL_CLOSE_OK))
+        client.open_channel().send(method(1, wire.BASIC_ACK, struct.pack(">QB", 9, 0)))
+        assert client.expect(wire.CHANNEL_CLOSE).arguments[-4:] == struct.pack(">HH", *wire.BASIC_ACK)
+        client.send(method(1, wire.CHANNEL_CLOSE_OK))
+        client.open_channel().send(frame(9, 1, b""))
+        assert client.expect(wire.CLOSE).arguments[-4:] == bytes(4)
+
+
+def test_access_request_is_granted(broker: Broker) -> None:
+    """A method of AMQP 0-8 that old clients still send before anything else; the ticket means nothing."""
+    with Wire(broker.port) as client:
+        client.open().open_channel().send(method(1, wire.ACCESS_REQUEST, short("/data") + b"\x1f"))
+        assert client.expect(wire.ACCESS_REQUEST_OK).arguments == b"\x00\x01"
+
+
+def test_without_a_consumer_tag_the_broker_makes_one_up(broker: Broker, name: str) -> None:
+    with Wire(broker.port) as client:
+        client.open().open_channel().declare(name)
+        tags = []
+        for _ in range(2):
+            client.send(method(1, wire.BASIC_CONSUME, b"\x00\x00" + short(name) + short("") + b"\x00" + long(b"")))
+            tags.append(client.expect(wire.BASIC_CONSUME_OK).arguments)
+        assert tags[0] != tags[1] and all(tag[1:].startswith(b"amq.ctag-") for tag in tags)

@@ -178,7 +178,7 @@ def test_a_client_survives_any_bytes_from_its_server(data: bytes) -> None:
         (frame(1, 0, m.encode_method(m.QueueDeclare())), 504),
         (frame(1, 1, m.encode_method(m.QueueDeclare(queue="q"))[:-6]), 501),
         (frame(1, 1, m.encode_method(m.BasicPublish())) + frame(1, 1, m.encode_method(m.BasicPublish())), 505),
-        (frame(1, 1, m.encode_method(m.BasicPublish())) + frame(2, 1, b"\x00\x3c"), 502),
+        (frame(1, 1, m.encode_method(m.BasicPublish())) + frame(2, 1, b"\x00\x3c"), 501),
         (frame(1, 1, m.encode_method(m.BasicPublish())) + frame(2, 1, header_payload(1, b"\x00\x00")) + frame(3, 1, b"ab"), 505),
     ],
 )  # fmt: skip

@@ -126,7 +126,7 @@ class Queue(Destination):
         backlog = self.backlog
         level = backlog.level(scan.priority)
         message = Message(self, level.id, level.next_position, address, header, body, scan)
-        if limit.rejects and limit.full(backlog, len(body)) and not self.ring:
+        if limit.rejects and limit.full(backlog, len(body)):
             self._refuse(message, confirms, sequence)
             return
         level.next_position += 1
@@ -262,6 +262,8 @@ class Queue(Destination):
         if message.state != IDLE:
             self.store.touch(message)
         self.backlog.level(message.scan.priority).give_back(message)
+        if self.limit.drops:
+            self._drop_excess()
 
     def discard(self, message: Message) -> None:
         """The message was rejected without requeue."""
@@ -324,15 +326,23 @@ class Queue(Destination):
     def remove(self, consumer: Consumer) -> None:
         """Cancelled by whoever; the queue goes too if it is auto-delete and this was its last one."""
         consumer.cancelled = True
+        was_active = self.single_active and self.consumers[0] is consumer
         self.consumers.remove(consumer)
         if consumer.exclusive:
             self.exclusive_consumer = False
         if not self.consumers:
             self.disuse.used()
-        elif self.single_active:
-            self.resume(self.consumers[0])
+        elif was_active:
+            self._hand_over()
         if self.auto_delete and not self.consumers and not self.deleted:
             self.vhost.delete_queue(self)
+
+    def _hand_over(self) -> None:
+        """The single active consumer is gone: next is the longest waiting one of the highest priority."""
+        heir = max(self.consumers, key=_priority)
+        self.consumers.remove(heir)
+        self.consumers.insert(0, heir)
+        self.resume(heir)
 
     def resume(self, consumer: Consumer) -> None:
         """The consumer has room again."""
@@ -371,3 +381,7 @@ class Queue(Destination):
     def memory_messages(self) -> int:
         """How many ready messages are in memory, for management."""
         return self.backlog.count - self.backlog.paged
+
+
+def _priority(consumer: Consumer) -> int:
+    return consumer.priority

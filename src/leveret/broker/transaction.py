@@ -19,11 +19,14 @@ ACK: Final = 0
 REQUEUE: Final = 1
 DISCARD: Final = 2
 
+Published = tuple["Address", bytes, bytes, int, list[str]]
+"""Address, header, body, own time to live in ms or -1, names of the queues."""
+
 
 class Transaction:
     def __init__(self, channel: Channel) -> None:
         self.confirms: Final = Confirms(channel)
-        self.publishes: list[tuple[Address, bytes, bytes]] = []
+        self.publishes: list[Published] = []
         self.settled: list[tuple[list[Message], int]] = []
         self.committing: bool = False
 
@@ -33,7 +36,7 @@ class Transaction:
         self.settled = []
         return settled
 
-    def take_publishes(self) -> list[tuple[Address, bytes, bytes]]:
+    def take_publishes(self) -> list[Published]:
         publishes = self.publishes
         self.publishes = []
         return publishes
