@@ -1,16 +1,10 @@
-"""Queue limits and priorities: max-length, max-length-bytes, overflow, x-max-priority."""
+"""Queue limits: max-length, max-length-bytes, overflow."""
 
 from __future__ import annotations
 
-import pika
-import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from conformance.support import Confirms, Inbox, bodies, drain, publish, ready
-
-
-def with_priority(priority: int | None) -> pika.BasicProperties:
-    return pika.BasicProperties(priority=priority)
 
 
 def test_max_length_drops_the_oldest(channel: BlockingChannel, name: str) -> None:
@@ -120,44 +114,3 @@ def test_a_queue_that_rejected_takes_messages_again_when_there_is_room(
     channel.basic_get(name, auto_ack=True)
     publish(channel, name, b"3")
     assert drain(channel, name) == [b"3"]
-
-
-@pytest.mark.missing_in_leveret("message priorities")
-def test_higher_priorities_come_first_and_equal_ones_in_order(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 5})
-    for priority, body in ((1, b"1a"), (5, b"5a"), (1, b"1b"), (3, b"3"), (5, b"5b")):
-        publish(channel, name, body, properties=with_priority(priority))
-    assert drain(channel, name) == [b"5a", b"5b", b"3", b"1a", b"1b"]
-
-
-def test_a_priority_above_the_maximum_counts_as_the_maximum(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 2})
-    for priority, body in ((2, b"2"), (200, b"200"), (1, b"1")):
-        publish(channel, name, body, properties=with_priority(priority))
-    assert drain(channel, name) == [b"2", b"200", b"1"]
-
-
-@pytest.mark.missing_in_leveret("message priorities")
-def test_no_priority_is_the_lowest(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 2})
-    for priority, body in ((None, b"none"), (0, b"0"), (1, b"1")):
-        publish(channel, name, body, properties=with_priority(priority))
-    assert drain(channel, name) == [b"1", b"none", b"0"]
-
-
-def test_priorities_mean_nothing_to_an_ordinary_queue(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name)
-    for priority in (1, 9, 5):
-        publish(channel, name, b"%d" % priority, properties=with_priority(priority))
-    assert drain(channel, name) == [b"1", b"9", b"5"]
-
-
-@pytest.mark.missing_in_leveret("message priorities")
-def test_a_requeued_message_returns_to_its_place_within_its_priority(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 5})
-    for body in (b"a", b"b"):
-        publish(channel, name, body, properties=with_priority(3))
-    tag = channel.basic_get(name)[0].delivery_tag
-    publish(channel, name, b"high", properties=with_priority(5))
-    channel.basic_nack(tag)
-    assert drain(channel, name) == [b"high", b"a", b"b"]
