@@ -1,4 +1,8 @@
-"""Consumers: subscribing and cancelling, tags, exclusive ones, round-robin, what they are told."""
+"""Consumers: subscribing and cancelling, tags, exclusive ones, round-robin, what they are told.
+
+rabbitmq.com/docs/consumers (tags, exclusivity, single active consumer), docs/consumer-priority, docs/consumer-cancel;
+AMQP 0-9-1 section 3.1.10 and class basic.
+"""
 
 from __future__ import annotations
 

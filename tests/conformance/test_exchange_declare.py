@@ -1,4 +1,7 @@
-"""Declaring and deleting exchanges, and what may not be done to the built-in ones."""
+"""Declaring and deleting exchanges, and what may not be done to the built-in ones.
+
+rabbitmq.com/docs/exchanges, docs/firehose (amq.rabbitmq.trace); AMQP 0-9-1 section 3.1.3 and class exchange.
+"""
 
 from __future__ import annotations
 

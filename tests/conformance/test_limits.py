@@ -1,4 +1,7 @@
-"""Queue limits: max-length, max-length-bytes, overflow."""
+"""Queue limits: max-length, max-length-bytes, overflow.
+
+rabbitmq.com/docs/maxlength.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Publishing: mandatory and immediate, copies by CC and BCC, what makes a message invalid, transactions."""
+"""Publishing: mandatory and immediate, copies by CC and BCC, what makes a message invalid.
+
+rabbitmq.com/docs/publishers (unroutable messages), docs/sender-selected (CC and BCC), docs/validated-user-id, docs/ae;
+AMQP 0-9-1 class basic: publish, return.
+"""
 
 from __future__ import annotations
 

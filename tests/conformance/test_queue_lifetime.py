@@ -1,4 +1,7 @@
-"""How queues end and empty: delete, purge, exclusive, auto-delete."""
+"""How queues end and empty: delete, purge, exclusive, auto-delete.
+
+rabbitmq.com/docs/queues (temporary queues, exclusive queues); AMQP 0-9-1 class queue.
+"""
 
 from __future__ import annotations
 

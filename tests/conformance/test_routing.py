@@ -1,4 +1,8 @@
-"""Which queues a message reaches: default, direct and fanout exchanges, bindings, chains of exchanges."""
+"""Which queues a message reaches: default, direct and fanout exchanges, bindings, chains of exchanges.
+
+rabbitmq.com/docs/exchanges, docs/e2e (exchange to exchange bindings), docs/ae (alternate exchanges); AMQP 0-9-1
+section 3.1.3.
+"""
 
 from __future__ import annotations
 

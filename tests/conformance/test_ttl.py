@@ -1,4 +1,7 @@
-"""Time to live of messages and queues. Times are small; every wait ends with the event, not with a clock."""
+"""Time to live of messages and queues. Times are small; every wait ends with the event, not with a clock.
+
+rabbitmq.com/docs/ttl (messages, queues), docs/queues (leases).
+"""
 
 from __future__ import annotations
 

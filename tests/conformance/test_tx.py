@@ -1,4 +1,7 @@
-"""Transactions: publishes and acknowledgements of a channel happen at commit, or not at all."""
+"""Transactions: publishes and acknowledgements of a channel happen at commit, or not at all.
+
+rabbitmq.com/docs/semantics (tx), docs/confirms (modes exclude each other); AMQP 0-9-1 class tx.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Who does not get through the handshake: the broker ends the stream, and need not say why.
 
 RabbitMQ waits three seconds before it hangs up on a stranger, so all of them call at the same time, and each test
-asks about one.
+asks about one. AMQP 0-9-1 section 2.2.4; rabbitmq.com/docs/access-control, docs/authentication.
 """
 
 from __future__ import annotations
