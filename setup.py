@@ -39,6 +39,7 @@ COMPILED = [
     "src/leveret/broker/disuse.py",
     "src/leveret/broker/transaction.py",
     "src/leveret/broker/dead_letters.py",
+    "src/leveret/broker/expiry.py",
     "src/leveret/broker/queue.py",
     "src/leveret/broker/vhost.py",
     "src/leveret/broker/router.py",

@@ -9,6 +9,7 @@ import pytest
 from broker.support import World, consume
 from leveret.broker.queue import Queue
 from leveret.wire.properties import decode_properties
+from leveret.wire.scan import Scan
 
 
 def parking(world: World, **arguments: object) -> tuple[Queue, Queue]:
@@ -106,8 +107,9 @@ def test_settings_that_come_later_count(world: World) -> None:
 
 
 def test_headers_that_cannot_be_read_do_not_keep_a_message_from_being_parked(world: World) -> None:
+    """Publishers are refused with such; an older file may hold some."""
     target, dead = parking(world, x_max_length=0)
-    sender = world.client().channel()
     broken = b"\x00\x3c\x00\x00" + (1).to_bytes(8, "big") + b"\x30\x00" + b"\x00\x00\x00\x03\x01k?" + b"\x02"
-    world.broker.routers["/"].publish(sender, world.address("q"), broken, b"x")
+    looked_at = Scan(2, 0, "", False, "", 0, False)
+    target.publish(world.address("q").encoded, broken, b"x", looked_at, -1, None, 0, None)
     assert (target.ready, dead.ready) == (0, 1)

@@ -1,4 +1,8 @@
-"""Acknowledging: ack, nack, reject, recover, delivery tags, and where a message goes that is given back."""
+"""Acknowledging: ack, nack, reject, recover, delivery tags, and where a message goes that is given back.
+
+rabbitmq.com/docs/confirms (consumer acknowledgements), docs/nack, docs/semantics (order of what is given back);
+AMQP 0-9-1 classes: basic.ack, basic.reject, basic.recover.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A second client, aio-pika: the common ways of work, and the floats that pika cannot send."""
+"""A second client, aio-pika: the common ways of work, and the floats that pika cannot send.
+
+rabbitmq.com/client-libraries/devtools names it; its own documentation says what it expects of a broker.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""x-arguments of queues and exchanges: which values are accepted, which refused, and how that is said."""
+"""x-arguments of queues, exchanges and consumers: which values are accepted, which refused, and how that is said.
+
+rabbitmq.com/docs/queues (optional arguments, property equivalence), docs/ttl, docs/maxlength, docs/dlx, docs/priority,
+docs/consumers, docs/ae; the reply texts are those of a real RabbitMQ.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,17 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"x-overflow": "spill"}, "x-overflow", "invalid_overflow"),
     ({"x-message-ttl": "10"}, "x-message-ttl", '"expected integer, got longstr"'),
     ({"x-single-active-consumer": "yes"}, "x-single-active-consumer", "{unacceptable_type,longstr}"),
+    ({"x-message-ttl": True}, "x-message-ttl", '"expected integer, got bool"'),
+    ({"x-message-ttl": 10**12}, "x-message-ttl", "{value_too_large,1000000000000}"),
+    ({"x-expires": 10**15}, "x-expires", "{value_too_large,1000000000000000}"),
+    ({"x-max-length": None}, "x-max-length", '"expected integer, got void"'),
+    ({"x-overflow": 5}, "x-overflow", "{unacceptable_type,signedint}"),
+    ({"x-queue-mode": "foo"}, "x-queue-mode", "\"unsupported queue mode 'foo'\""),
+    (
+        {"x-dead-letter-exchange": "a", "x-dead-letter-routing-key": 5},
+        "x-dead-letter-routing-key",
+        "{unacceptable_type,signedint}",
+    ),
 ]
 
 ACCEPTED: list[dict[str, Any]] = [
@@ -98,6 +113,32 @@ def test_redeclare_with_another_argument_is_refused(
         channel.queue_declare(name, arguments=second)
 
 
+CHANGES: dict[str, tuple[Any, Any]] = {
+    "x-message-ttl": (1000, 2000),
+    "x-expires": (60_000, 70_000),
+    "x-max-length": (1, 2),
+    "x-max-length-bytes": (1, 2),
+    "x-overflow": ("drop-head", "reject-publish-dlx"),
+    "x-dead-letter-exchange": ("a", "b"),
+    "x-dead-letter-routing-key": ("a", "b"),
+    "x-max-priority": (1, 2),
+    "x-single-active-consumer": (True, False),
+    "x-queue-mode": ("default", "lazy"),
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_every_known_argument_has_to_be_the_same_again(channel: BlockingChannel, name: str, key: str) -> None:
+    first, second = CHANGES[key]
+    others = {"x-dead-letter-exchange": "dlx"} if key == "x-dead-letter-routing-key" else {}
+    channel.queue_declare(name, arguments={**others, key: first})
+    shown = {True: "true", False: "false"}
+    received, current = (shown[value] if isinstance(value, bool) else value for value in (second, first))
+    text = f"inequivalent arg '{key}' for queue '{name}' in vhost '/': received '{received}' but current is '{current}'"
+    with channel_refused(406, f"PRECONDITION_FAILED - {text}"):
+        channel.queue_declare(name, arguments={**others, key: second})
+
+
 def test_redeclare_with_the_same_arguments_is_ok(channel: BlockingChannel, name: str) -> None:
     arguments = {"x-max-length": 10, "x-message-ttl": 60_000}
     channel.queue_declare(name, arguments=arguments)
@@ -114,6 +155,16 @@ def test_the_priority_of_a_consumer_must_be_an_integer(channel: BlockingChannel,
     text = f"invalid arg 'x-priority' for queue '{name}' in vhost '/': \"expected integer, got longstr\""
     with channel_refused(406, f"PRECONDITION_FAILED - {text}"):
         channel.basic_consume(name, lambda *_: None, arguments={"x-priority": "high"})
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"x-cancel-on-ha-failover": True}, {"x-nobody-knows-this": [1]}, {"x-priority": -5}], ids=str
+)
+def test_a_good_or_unknown_argument_of_a_consumer_is_accepted(
+    channel: BlockingChannel, name: str, arguments: dict[str, Any]
+) -> None:
+    channel.queue_declare(name)
+    assert channel.basic_consume(name, lambda *_: None, arguments=arguments)
 
 
 def test_a_dead_letter_exchange_must_be_a_string(channel: BlockingChannel, name: str) -> None:

@@ -1,4 +1,7 @@
-"""Publisher confirms: every message is confirmed once, after what it asks for has been done."""
+"""Publisher confirms: every message is confirmed once, after what it asks for has been done.
+
+rabbitmq.com/docs/confirms (publisher confirms), docs/publishers, docs/reliability.
+"""
 
 from __future__ import annotations
 

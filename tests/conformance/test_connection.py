@@ -1,4 +1,8 @@
-"""Connections and channels as ordinary clients use them: opening, refusing, closing, many of them."""
+"""Connections and channels as ordinary clients use them: opening, refusing, closing, many of them.
+
+rabbitmq.com/docs/connections, docs/channels, docs/access-control (login, virtual hosts), docs/consumer-cancel
+(capabilities); AMQP 0-9-1 section 2.2.4.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,14 @@
-"""Consumers: subscribing and cancelling, tags, exclusive ones, round-robin, what they are told."""
+"""Consumers: subscribing and cancelling, tags, exclusive ones, round-robin, what they are told.
+
+rabbitmq.com/docs/consumers (tags, exclusivity, single active consumer), docs/consumer-priority, docs/consumer-cancel;
+AMQP 0-9-1 section 3.1.10 and class basic.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -56,6 +61,15 @@ def test_a_consumer_tag_used_twice_ends_the_connection(channel: BlockingChannel,
     channel._consumer_infos.clear()
     with connection_refused(530, "NOT_ALLOWED - attempt to reuse consumer tag 'a'"):
         channel.basic_consume(name, lambda *_: None, consumer_tag="a")
+
+
+def test_a_repeated_tag_is_noticed_before_a_missing_queue(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name)
+    channel.basic_consume(name, lambda *_: None, consumer_tag="a")
+    channel._impl._consumers.clear()
+    channel._consumer_infos.clear()
+    with connection_refused(530, "NOT_ALLOWED - attempt to reuse consumer tag 'a'"):
+        channel.basic_consume(name + "-missing", lambda *_: None, consumer_tag="a")
 
 
 def test_a_consumer_tag_may_be_used_on_two_channels(connection: BlockingConnection, name: str) -> None:
@@ -127,6 +141,20 @@ def test_consumer_priorities_come_first(connection: BlockingConnection, name: st
     assert (high_inbox.bodies, low_inbox.bodies) == ([b"0", b"1", b"2"], [b"3", b"4"])
 
 
+def test_consumers_of_one_priority_take_turns(channel: BlockingChannel, name: str) -> None:
+    """rabbitmq.com/docs/consumer-priority: no priority is 0, and below that are the negative ones."""
+    channel.queue_declare(name)
+    priorities: list[dict[str, Any]] = [{"x-priority": -1}, {"x-priority": 5}, {"x-priority": 5}, {}]
+    inboxes = [Inbox(channel, name, arguments=arguments) for arguments in priorities]
+    publish(channel, name, *[b"%d" % number for number in range(5)])
+    settle(*inboxes)
+    assert [inbox.bodies for inbox in inboxes] == [[], [b"0", b"2", b"4"], [b"1", b"3"], []]
+    for inbox in inboxes[1:3]:
+        channel.basic_cancel(inbox.tag)
+    publish(channel, name, b"5")
+    assert bodies(inboxes[3].take(1)) == [b"5"]
+
+
 def test_an_exclusive_consumer_admits_no_second(connection: BlockingConnection, name: str) -> None:
     first, second = connection.channel(), connection.channel()
     first.queue_declare(name)
@@ -160,6 +188,19 @@ def test_the_consumer_is_told_when_its_queue_is_deleted(connection: BlockingConn
     assert channel.is_open
 
 
+def test_a_client_that_cannot_take_the_notice_is_not_told(
+    connect: Connect, channel: BlockingChannel, name: str
+) -> None:
+    plain = connect(client_properties={"capabilities": {"consumer_cancel_notify": False}}).channel()
+    channel.queue_declare(name)
+    told, untold = Inbox(channel, name), Inbox(plain, name)
+    channel.connection.channel().queue_delete(name)
+    until(lambda: told.cancelled, channel.connection)
+    for _ in range(2):
+        plain.exchange_declare("amq.direct", passive=True)
+    assert not untold.cancelled and plain.is_open
+
+
 def test_no_ack_deliveries_are_gone_at_once(connect: Connect, channel: BlockingChannel, name: str) -> None:
     channel.queue_declare(name)
     publish(channel, name, b"1", b"2")
@@ -189,6 +230,50 @@ def test_single_active_consumer_hands_over_to_the_next(connection: BlockingConne
     channel.basic_cancel(first.tag)
     publish(channel, name, b"3")
     assert bodies(second.take(1)) == [b"3"]
+
+
+def test_the_next_active_consumer_is_the_one_of_the_highest_priority(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-single-active-consumer": True})
+    first, low, high = (Inbox(channel, name, arguments={"x-priority": priority}) for priority in (0, 1, 5))
+    publish(channel, name, b"1")
+    assert bodies(first.take(1)) == [b"1"]
+    channel.basic_cancel(first.tag)
+    publish(channel, name, b"2")
+    assert bodies(high.take(1)) == [b"2"]
+    channel.basic_cancel(high.tag)
+    publish(channel, name, b"3")
+    assert bodies(low.take(1)) == [b"3"]
+
+
+@pytest.mark.not_on_rabbitmq("3.10 hands over, but delivers what waits only when something else happens to the queue")
+def test_the_next_active_consumer_gets_at_once_what_waits(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-single-active-consumer": True})
+    channel.basic_qos(prefetch_count=1)
+    first, second = Inbox(channel, name), Inbox(channel, name)
+    publish(channel, name, b"1", b"2")
+    settle(first, second)
+    assert (first.bodies, second.bodies) == ([b"1"], [])
+    channel.basic_cancel(first.tag)
+    assert bodies(second.take(1)) == [b"2"]
+
+
+def test_the_active_consumers_channel_ends_and_its_messages_go_to_the_next(
+    connection: BlockingConnection, name: str
+) -> None:
+    channel, other = connection.channel(), connection.channel()
+    channel.queue_declare(name, arguments={"x-single-active-consumer": True})
+    first = Inbox(channel, name)
+    publish(other, name, b"1", b"2")
+    first.take(2)
+    second = Inbox(other, name)
+    channel.close()
+    assert [(delivery.body, delivery.redelivered) for delivery in second.take(2)] == [(b"1", True), (b"2", True)]
+
+
+def test_get_is_allowed_beside_a_single_active_consumer(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-single-active-consumer": True})
+    publish(channel, name, b"x")
+    assert drain(channel, name) == [b"x"]
 
 
 def test_single_active_consumer_admits_no_exclusive_one(channel: BlockingChannel, name: str) -> None:

@@ -1,4 +1,8 @@
-"""What is in a message: bodies of every size, all properties, headers of every type, all unchanged."""
+"""What is in a message: bodies of every size, all properties, headers of every type, all unchanged.
+
+AMQP 0-9-1 sections 4.2.5 (fields) and 4.2.6 (content framing); rabbitmq.com/docs/publishers (message properties) and
+rabbitmq.com/amqp-0-9-1-errata (field types).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Declaring and deleting exchanges, and what may not be done to the built-in ones."""
+"""Declaring and deleting exchanges, and what may not be done to the built-in ones.
+
+rabbitmq.com/docs/exchanges, docs/firehose (amq.rabbitmq.trace); AMQP 0-9-1 section 3.1.3 and class exchange.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,21 @@ def test_a_built_in_exchange_cannot_be_deleted(channel: BlockingChannel) -> None
     text = "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed"
     with channel_refused(403, text):
         channel.exchange_delete("amq.direct")
+
+
+def test_nothing_named_amq_can_be_deleted_even_if_missing(channel: BlockingChannel) -> None:
+    text = "ACCESS_REFUSED - deletion of system exchange 'amq.foo' in vhost '/' not allowed"
+    with channel_refused(403, text):
+        channel.exchange_delete("amq.foo")
+
+
+def test_the_exchange_of_the_tracer_is_there_and_internal(channel: BlockingChannel) -> None:
+    """rabbitmq.com/docs/firehose: every virtual host has amq.rabbitmq.trace; clients bind to it and never publish to it."""
+    bound_queue(channel, "amq.rabbitmq.trace", "publish.#")
+    text = "ACCESS_REFUSED - cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'"
+    with channel_refused(403, text):
+        channel.basic_publish("amq.rabbitmq.trace", "publish.x", b"x")
+        channel.queue_declare("", exclusive=True)
 
 
 def test_the_default_exchange_cannot_be_declared(channel: BlockingChannel) -> None:
@@ -186,6 +204,22 @@ def test_publish_to_a_missing_exchange_is_404(channel: BlockingChannel, name: st
 def test_cr_and_lf_are_stripped_from_names(connection: BlockingConnection, name: str) -> None:
     connection.channel().exchange_declare(f"{name}\r\n", "direct")
     assert exchange_exists(connection, name)
+
+
+def test_cr_and_lf_are_stripped_on_every_way_to_name_one(connection: BlockingConnection, name: str) -> None:
+    channel = connection.channel()
+    channel.exchange_declare(name, "direct")
+    channel.exchange_declare(f"{name}\r", passive=True)
+    channel.exchange_bind("amq.fanout", f"{name}\n", "k")
+    channel.exchange_unbind("amq.fanout", f"{name}\n", "k")
+    channel.exchange_delete(f"\r\n{name}")
+    assert not exchange_exists(connection, name)
+
+
+def test_publishing_does_not_strip_cr_and_lf(channel: BlockingChannel) -> None:
+    with channel_refused(404, "NOT_FOUND - no exchange 'amq.direct\n' in vhost '/'"):
+        channel.basic_publish("amq.direct\n", "k", b"x")
+        channel.queue_declare("", exclusive=True)
 
 
 def test_names_may_be_any_utf8(channel: BlockingChannel, name: str) -> None:

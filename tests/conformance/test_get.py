@@ -1,4 +1,7 @@
-"""basic.get: one message at a time."""
+"""basic.get: one message at a time.
+
+rabbitmq.com/docs/consumers (fetching individual messages); AMQP 0-9-1 class basic: get.
+"""
 
 from __future__ import annotations
 

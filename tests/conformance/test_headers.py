@@ -1,4 +1,7 @@
-"""Headers exchanges: x-match all, any, all-with-x, any-with-x; how values compare; what is refused."""
+"""Headers exchanges: x-match all, any, all-with-x, any-with-x; how values compare; what is refused.
+
+rabbitmq.com/docs/exchanges (headers), AMQP 0-9-1 section 3.1.3.4.
+"""
 
 from __future__ import annotations
 

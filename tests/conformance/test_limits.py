@@ -1,16 +1,13 @@
-"""Queue limits and priorities: max-length, max-length-bytes, overflow, x-max-priority."""
+"""Queue limits: max-length, max-length-bytes, overflow.
+
+rabbitmq.com/docs/maxlength.
+"""
 
 from __future__ import annotations
 
-import pika
-import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from conformance.support import Confirms, Inbox, bodies, drain, publish, ready
-
-
-def with_priority(priority: int | None) -> pika.BasicProperties:
-    return pika.BasicProperties(priority=priority)
 
 
 def test_max_length_drops_the_oldest(channel: BlockingChannel, name: str) -> None:
@@ -56,6 +53,57 @@ def test_reject_publish_keeps_the_oldest(channel: BlockingChannel, name: str) ->
     assert drain(channel, name) == [b"0", b"1"]
 
 
+def test_a_message_given_back_to_a_full_queue_is_the_oldest_and_goes(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-max-length": 2})
+    publish(channel, name, b"1", b"2")
+    tag = channel.basic_get(name)[0].delivery_tag
+    publish(channel, name, b"3")
+    channel.basic_nack(tag)
+    assert ready(channel, name) == 2
+    assert drain(channel, name) == [b"2", b"3"]
+
+
+def test_a_message_larger_than_the_bytes_allowed_is_dropped(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-max-length-bytes": 5})
+    publish(channel, name, b"123456")
+    assert ready(channel, name) == 0
+    publish(channel, name, b"12345", b"")
+    assert drain(channel, name) == [b"12345", b""]
+
+
+def test_reject_publish_counts_bytes_with_the_message_that_comes(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-max-length-bytes": 5, "x-overflow": "reject-publish"})
+    confirms = Confirms(channel)
+    for body in (b"123", b"456", b"12", b"", b"1234567"):
+        confirms.publish("", name, body)
+    confirms.wait(5)
+    assert (confirms.acked, confirms.nacked) == ({1, 3, 4}, {2, 5})
+
+
+def test_reject_publish_with_length_zero_takes_nothing_even_for_a_waiting_consumer(
+    channel: BlockingChannel, name: str
+) -> None:
+    channel.queue_declare(name, arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    inbox = Inbox(channel, name)
+    confirms = Confirms(channel)
+    confirms.publish("", name, b"x")
+    confirms.wait(1)
+    assert confirms.nacked == {1} and inbox.settle() == []
+
+
+def test_refused_by_one_of_two_queues_is_nacked_and_in_the_other(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    channel.queue_declare(name + "-free")
+    for queue in (name, name + "-free"):
+        channel.queue_bind(queue, "amq.direct", name)
+    confirms = Confirms(channel)
+    for body in (b"1", b"2"):
+        confirms.publish("amq.direct", name, body)
+    confirms.wait(2)
+    assert (confirms.acked, confirms.nacked) == ({1}, {2})
+    assert drain(channel, name) == [b"1"] and drain(channel, name + "-free") == [b"1", b"2"]
+
+
 def test_a_queue_that_rejected_takes_messages_again_when_there_is_room(
     connection: BlockingConnection, name: str
 ) -> None:
@@ -69,44 +117,3 @@ def test_a_queue_that_rejected_takes_messages_again_when_there_is_room(
     channel.basic_get(name, auto_ack=True)
     publish(channel, name, b"3")
     assert drain(channel, name) == [b"3"]
-
-
-@pytest.mark.missing_in_leveret("message priorities")
-def test_higher_priorities_come_first_and_equal_ones_in_order(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 5})
-    for priority, body in ((1, b"1a"), (5, b"5a"), (1, b"1b"), (3, b"3"), (5, b"5b")):
-        publish(channel, name, body, properties=with_priority(priority))
-    assert drain(channel, name) == [b"5a", b"5b", b"3", b"1a", b"1b"]
-
-
-def test_a_priority_above_the_maximum_counts_as_the_maximum(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 2})
-    for priority, body in ((2, b"2"), (200, b"200"), (1, b"1")):
-        publish(channel, name, body, properties=with_priority(priority))
-    assert drain(channel, name) == [b"2", b"200", b"1"]
-
-
-@pytest.mark.missing_in_leveret("message priorities")
-def test_no_priority_is_the_lowest(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 2})
-    for priority, body in ((None, b"none"), (0, b"0"), (1, b"1")):
-        publish(channel, name, body, properties=with_priority(priority))
-    assert drain(channel, name) == [b"1", b"none", b"0"]
-
-
-def test_priorities_mean_nothing_to_an_ordinary_queue(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name)
-    for priority in (1, 9, 5):
-        publish(channel, name, b"%d" % priority, properties=with_priority(priority))
-    assert drain(channel, name) == [b"1", b"9", b"5"]
-
-
-@pytest.mark.missing_in_leveret("message priorities")
-def test_a_requeued_message_returns_to_its_place_within_its_priority(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-max-priority": 5})
-    for body in (b"a", b"b"):
-        publish(channel, name, body, properties=with_priority(3))
-    tag = channel.basic_get(name)[0].delivery_tag
-    publish(channel, name, b"high", properties=with_priority(5))
-    channel.basic_nack(tag)
-    assert drain(channel, name) == [b"high", b"a", b"b"]

@@ -1,4 +1,8 @@
-"""Publishing: mandatory and immediate, copies by CC and BCC, what makes a message invalid, transactions."""
+"""Publishing: mandatory and immediate, copies by CC and BCC, what makes a message invalid.
+
+rabbitmq.com/docs/publishers (unroutable messages), docs/sender-selected (CC and BCC), docs/validated-user-id, docs/ae;
+AMQP 0-9-1 class basic: publish, return.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +89,14 @@ def test_a_bad_expiration_is_refused(channel: BlockingChannel, name: str, expira
         ready(channel, name)
 
 
+def test_a_missing_exchange_is_told_before_a_bad_property(connection: BlockingConnection, name: str) -> None:
+    for properties in (pika.BasicProperties(user_id="abc"), pika.BasicProperties(expiration="abc")):
+        channel = connection.channel()
+        with channel_refused(404, f"NOT_FOUND - no exchange '{name}' in vhost '/'"):
+            channel.basic_publish(name, "k", b"x", properties)
+            channel.queue_declare("", exclusive=True)
+
+
 @pytest.mark.parametrize("header", ["CC", "BCC"])
 def test_cc_and_bcc_must_be_arrays(channel: BlockingChannel, name: str, header: str) -> None:
     channel.queue_declare(name)
@@ -102,6 +114,24 @@ def test_cc_and_bcc_add_routing_keys_and_bcc_is_stripped(channel: BlockingChanne
         method, props, body = channel.basic_get(queue, auto_ack=True)
         assert (method.routing_key, body) == (f"{name}-to", b"x")
         assert props.headers == {"CC": [f"{name}-cc"], "kept": 1}
+
+
+def test_a_message_that_comes_back_has_no_bcc(channel: BlockingChannel, name: str) -> None:
+    returned = _returns(channel)
+    headers = {"CC": [f"{name}-cc"], "BCC": [f"{name}-bcc"]}
+    channel.basic_publish("", name, b"x", pika.BasicProperties(headers=headers), mandatory=True)
+    until(lambda: bool(returned), channel.connection)
+    assert returned[0][1].headers == {"CC": [f"{name}-cc"]}
+
+
+def test_a_key_in_cc_or_bcc_is_enough_for_mandatory(channel: BlockingChannel, name: str) -> None:
+    returned = _returns(channel)
+    channel.queue_declare(name)
+    for header in ("CC", "BCC"):
+        channel.basic_publish("", "", b"x", pika.BasicProperties(headers={header: [name]}), mandatory=True)
+    assert drain(channel, name) == [b"x", b"x"]
+    channel.connection.process_data_events(time_limit=0)
+    assert returned == []
 
 
 def test_a_queue_named_in_both_key_and_cc_gets_one_copy(channel: BlockingChannel, name: str) -> None:

@@ -1,4 +1,7 @@
-"""Prefetch: how many unacknowledged messages a consumer, or a whole channel, may hold."""
+"""Prefetch: how many unacknowledged messages a consumer, or a whole channel, may hold.
+
+rabbitmq.com/docs/consumer-prefetch, docs/confirms (channel prefetch); AMQP 0-9-1 classes basic: qos, channel: flow.
+"""
 
 from __future__ import annotations
 

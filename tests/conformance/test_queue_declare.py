@@ -1,4 +1,7 @@
-"""Declaring queues: names, passive and repeated declarations, and what the broker refuses."""
+"""Declaring queues: names, passive and repeated declarations, and what the broker refuses.
+
+rabbitmq.com/docs/queues (names, properties, equivalence); AMQP 0-9-1 class queue: declare.
+"""
 
 from __future__ import annotations
 

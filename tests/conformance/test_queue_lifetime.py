@@ -1,4 +1,7 @@
-"""How queues end and empty: delete, purge, exclusive, auto-delete."""
+"""How queues end and empty: delete, purge, exclusive, auto-delete.
+
+rabbitmq.com/docs/queues (temporary queues, exclusive queues); AMQP 0-9-1 class queue.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,27 @@ def test_delete_if_unused_deletes_a_queue_with_messages(connection: BlockingConn
     assert not queue_exists(connection, name)
 
 
+def test_delete_that_is_refused_for_both_says_not_empty(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name)
+    publish(channel, name, b"1", b"2")
+    channel.basic_qos(prefetch_count=1)
+    Inbox(channel, name).take(1)
+    with channel_refused(406, f"PRECONDITION_FAILED - queue '{name}' in vhost '/' not empty"):
+        channel.queue_delete(name, if_empty=True, if_unused=True)
+
+
+def test_a_queue_whose_messages_are_all_held_is_empty(connection: BlockingConnection, name: str) -> None:
+    channel = connection.channel()
+    channel.queue_declare(name)
+    publish(channel, name, b"held")
+    held = channel.basic_get(name)[0]
+    assert channel.queue_delete(name, if_empty=True).method.message_count == 0
+    assert not queue_exists(connection, name)
+    channel.basic_nack(held.delivery_tag)
+    channel.queue_declare(name)
+    assert ready(channel, name) == 0
+
+
 def test_purge_returns_the_count_and_leaves_unacknowledged_messages(connection: BlockingConnection, name: str) -> None:
     channel = connection.channel()
     channel.queue_declare(name)
@@ -100,13 +124,14 @@ def _use(channel: BlockingChannel, queue: str, how: str) -> None:
         "consume": lambda: channel.basic_consume(queue, lambda *_: None),
         "get": lambda: channel.basic_get(queue),
         "bind": lambda: channel.queue_bind(queue, "amq.direct", "k"),
+        "unbind": lambda: channel.queue_unbind(queue, "amq.direct", "k"),
         "purge": lambda: channel.queue_purge(queue),
         "delete": lambda: channel.queue_delete(queue),
     }
     uses[how]()
 
 
-@pytest.mark.parametrize("how", ["passive", "declare", "consume", "get", "bind", "purge", "delete"])
+@pytest.mark.parametrize("how", ["passive", "declare", "consume", "get", "bind", "unbind", "purge", "delete"])
 def test_another_connections_exclusive_queue_is_locked(
     connect: Connect, channel: BlockingChannel, name: str, how: str
 ) -> None:
@@ -160,3 +185,33 @@ def test_auto_delete_queue_without_a_consumer_ever_stays(
     assert channel.basic_get(name, auto_ack=True)[2] == b"x"
     other.close()
     assert queue_exists(connection, name)
+
+
+def test_auto_delete_queue_goes_with_the_channel_of_its_last_consumer(
+    connection: BlockingConnection, name: str
+) -> None:
+    channel = connection.channel()
+    channel.queue_declare(name, auto_delete=True)
+    Inbox(channel, name)
+    channel.close()
+    until(lambda: not queue_exists(connection, name))
+
+
+def test_cr_and_lf_are_stripped_where_queues_are_bound_and_deleted(connection: BlockingConnection, name: str) -> None:
+    channel = connection.channel()
+    channel.queue_declare(name)
+    channel.queue_bind(f"{name}\n", "amq.direct\r", name)
+    channel.basic_publish("amq.direct", name, b"x")
+    assert drain(channel, name) == [b"x"]
+    channel.queue_unbind(f"{name}\n", "amq.direct\r", name)
+    channel.basic_publish("amq.direct", name, b"x")
+    assert drain(channel, name) == []
+    channel.queue_delete(f"\r{name}\n")
+    assert not queue_exists(connection, name)
+
+
+@pytest.mark.parametrize("how", ["consume", "get", "purge"])
+def test_cr_and_lf_are_not_stripped_where_queues_are_used(channel: BlockingChannel, name: str, how: str) -> None:
+    channel.queue_declare(name)
+    with channel_refused(404, f"NOT_FOUND - no queue '{name}\n' in vhost '/'"):
+        _use(channel, f"{name}\n", how)

@@ -1,9 +1,13 @@
-"""Which queues a message reaches: default, direct and fanout exchanges, bindings, chains of exchanges."""
+"""Which queues a message reaches: default, direct and fanout exchanges, bindings, chains of exchanges.
+
+rabbitmq.com/docs/exchanges, docs/e2e (exchange to exchange bindings), docs/ae (alternate exchanges); AMQP 0-9-1
+section 3.1.3.
+"""
 
 from __future__ import annotations
 
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from conformance.support import bound_queue, channel_refused, drain, publish
 
@@ -78,6 +82,12 @@ def test_bind_to_a_missing_exchange_is_404(channel: BlockingChannel, name: str) 
     queue = channel.queue_declare("", exclusive=True).method.queue
     with channel_refused(404, f"NOT_FOUND - no exchange '{name}' in vhost '/'"):
         channel.queue_bind(queue, name, "k")
+
+
+def test_bind_of_two_missing_ends_names_the_source(connection: BlockingConnection, name: str) -> None:
+    for bind in ("queue_bind", "exchange_bind"):
+        with channel_refused(404, f"NOT_FOUND - no exchange '{name}-source' in vhost '/'"):
+            getattr(connection.channel(), bind)(f"{name}-destination", f"{name}-source", "k")
 
 
 def test_unbind_of_a_missing_binding_is_ok(channel: BlockingChannel, name: str) -> None:
@@ -172,3 +182,35 @@ def test_a_missing_alternate_exchange_is_ignored(channel: BlockingChannel, name:
     channel.exchange_declare(name, "direct", arguments={"alternate-exchange": name + "-missing"})
     channel.confirm_delivery()
     channel.basic_publish(name, "k", b"x")
+
+
+def test_an_alternate_exchange_may_be_internal(channel: BlockingChannel, name: str) -> None:
+    channel.exchange_declare(name + "-spare", "fanout", internal=True)
+    channel.exchange_declare(name, "direct", arguments={"alternate-exchange": name + "-spare"})
+    spare = bound_queue(channel, name + "-spare", "")
+    channel.basic_publish(name, "nobody", b"x")
+    assert drain(channel, spare) == [b"x"]
+
+
+def test_an_exchange_on_the_way_uses_its_own_alternate(channel: BlockingChannel, name: str) -> None:
+    first, second, spare = (name + suffix for suffix in ("-1", "-2", "-spare"))
+    channel.exchange_declare(first, "fanout")
+    channel.exchange_declare(second, "direct", arguments={"alternate-exchange": spare})
+    channel.exchange_declare(spare, "fanout")
+    channel.exchange_bind(second, first, "")
+    queue = bound_queue(channel, spare, "")
+    channel.basic_publish(first, "nobody", b"x")
+    assert drain(channel, queue) == [b"x"]
+
+
+def test_a_binding_to_an_exchange_that_passes_nothing_on_keeps_the_alternate_out(
+    channel: BlockingChannel, name: str
+) -> None:
+    """The alternate exchange is for messages that no binding takes, wherever the binding leads."""
+    channel.exchange_declare(name, "fanout", arguments={"alternate-exchange": name + "-spare"})
+    channel.exchange_declare(name + "-dead-end", "fanout")
+    channel.exchange_declare(name + "-spare", "fanout")
+    channel.exchange_bind(name + "-dead-end", name, "")
+    spare = bound_queue(channel, name + "-spare", "")
+    channel.basic_publish(name, "k", b"x")
+    assert drain(channel, spare) == []

@@ -1,4 +1,7 @@
-"""Topic exchanges: `*` stands for exactly one word, `#` for any number; words are what dots separate."""
+"""Topic exchanges: `*` stands for exactly one word, `#` for any number; words are what dots separate.
+
+rabbitmq.com/docs/exchanges (topic) and tutorial five; AMQP 0-9-1 section 3.1.3.3.
+"""
 
 from __future__ import annotations
 

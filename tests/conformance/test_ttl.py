@@ -1,11 +1,17 @@
-"""Time to live of messages and queues. Times are small; every wait ends with the event, not with a clock."""
+"""Time to live of messages and queues. Times are small; every wait ends with the event, not with a clock.
+
+rabbitmq.com/docs/ttl (messages, queues), docs/queues (leases).
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from conformance.support import Inbox, bodies, drain, publish, queue_exists, ready, until
+from conformance.support import WITHIN_S, Inbox, bodies, channel_refused, drain, publish, queue_exists, ready, until
 
 SOON = pika.BasicProperties(expiration="30")
 AT_ONCE = pika.BasicProperties(expiration="0")
@@ -117,6 +123,51 @@ def test_a_queue_with_a_consumer_does_not_expire(connection: BlockingConnection,
     assert bodies(inbox.take(1)) == [b"x"]
     channel.basic_cancel(inbox.tag)
     until(lambda: not _listed(connection, name))
+
+
+USES: dict[str, Callable[[BlockingChannel, str], object]] = {
+    "declare": lambda channel, queue: channel.queue_declare(queue, arguments={"x-expires": 400}),
+    "passive declare": lambda channel, queue: channel.queue_declare(queue, passive=True),
+    "get": lambda channel, queue: channel.basic_get(queue),
+}
+
+
+def test_declaring_and_getting_renew_the_lease_of_a_queue(channel: BlockingChannel, name: str) -> None:
+    """All three queues are used in turn until a message with a longer life than theirs has expired."""
+    queues = {f"{name}-{use}": act for use, act in USES.items()}
+    for queue in queues:
+        channel.queue_declare(queue, arguments={"x-expires": 400})
+    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 600})
+    publish(channel, name + "-clock", b"x")
+    while ready(channel, name + "-clock"):
+        for queue, act in queues.items():
+            act(channel, queue)
+    assert channel.is_open
+
+
+def test_binding_and_purging_do_not_renew_the_lease(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-expires": 100})
+    text = f"NOT_FOUND - no queue '{name}' in vhost '/'"
+    deadline = time.monotonic() + WITHIN_S
+    with channel_refused(404, text):
+        while time.monotonic() < deadline:
+            channel.queue_bind(name, "amq.direct", name)
+            channel.queue_purge(name)
+
+
+def test_a_redeclared_queue_counts_no_expired_messages(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-message-ttl": 30})
+    publish(channel, name, b"1")
+    until(lambda: channel.queue_declare(name, arguments={"x-message-ttl": 30}).method.message_count == 0)
+
+
+def test_each_queue_counts_the_time_of_its_own_copy(channel: BlockingChannel, name: str) -> None:
+    for queue, arguments in ((name, {"x-message-ttl": 30}), (name + "-long", {})):
+        channel.queue_declare(queue, arguments=arguments)
+        channel.queue_bind(queue, "amq.direct", name)
+    channel.basic_publish("amq.direct", name, b"x")
+    until(lambda: ready(channel, name) == 0)
+    assert drain(channel, name + "-long") == [b"x"]
 
 
 def _listed(connection: BlockingConnection, queue: str) -> bool:

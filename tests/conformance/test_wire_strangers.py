@@ -1,7 +1,7 @@
 """Who does not get through the handshake: the broker ends the stream, and need not say why.
 
 RabbitMQ waits three seconds before it hangs up on a stranger, so all of them call at the same time, and each test
-asks about one.
+asks about one. AMQP 0-9-1 section 2.2.4; rabbitmq.com/docs/access-control, docs/authentication.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ STRANGERS: dict[str, Callable[[Wire], None]] = {
     "wants no limit of channel_max": tuned(channel_max=0),
     "gives a wrong password": lambda client: client.greet(password="wrong"),
     "does not exist": lambda client: client.greet(user="nobody"),
+    "asks to act for somebody else": lambda client: client.greet(acting_for="abc"),
     "knows another mechanism": lambda client: client.greet(mechanism="WAT"),
     "declares a queue first": lambda client: client.send(HEADER, DECLARE),
     "opens the connection first": lambda client: client.send(HEADER, method(0, wire.OPEN, short("/") + bytes(2))),

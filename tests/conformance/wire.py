@@ -18,7 +18,9 @@ START, START_OK, TUNE, TUNE_OK = (10, 10), (10, 11), (10, 30), (10, 31)
 OPEN, OPEN_OK, CLOSE, CLOSE_OK = (10, 40), (10, 41), (10, 50), (10, 51)
 CHANNEL_OPEN, CHANNEL_OPEN_OK, CHANNEL_CLOSE, CHANNEL_CLOSE_OK = (20, 10), (20, 11), (20, 40), (20, 41)
 QUEUE_DECLARE, QUEUE_DECLARE_OK = (50, 10), (50, 11)
+BASIC_CONSUME, BASIC_CONSUME_OK, BASIC_DELIVER = (60, 20), (60, 21), (60, 60)
 BASIC_PUBLISH, BASIC_ACK = (60, 40), (60, 80)
+ACCESS_REQUEST, ACCESS_REQUEST_OK = (30, 10), (30, 11)
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ def publish(key: str, channel: int = 1) -> bytes:
     return method(channel, BASIC_PUBLISH, b"\x00\x00" + short("") + short(key) + b"\x00")
 
 
-def content_header(size: int, channel: int = 1, class_id: int = 60, weight: int = 0) -> bytes:
-    return frame(CONTENT_HEADER, channel, struct.pack(">HHQH", class_id, weight, size, 0))
+def content_header(
+    size: int, channel: int = 1, class_id: int = 60, weight: int = 0, flags: int = 0, properties: bytes = b""
+) -> bytes:
+    return frame(CONTENT_HEADER, channel, struct.pack(">HHQH", class_id, weight, size, flags) + properties)
 
 
 class Wire:
@@ -129,12 +133,17 @@ class Wire:
         return reply
 
     def greet(
-        self, user: str = "guest", password: str = "guest", properties: bytes = long(b""), mechanism: str = "PLAIN"
+        self,
+        user: str = "guest",
+        password: str = "guest",
+        properties: bytes = long(b""),
+        mechanism: str = "PLAIN",
+        acting_for: str = "",
     ) -> None:
         """Up to start-ok. What comes next depends on whether the broker likes it."""
         self.send(HEADER)
         self.expect(START)
-        response = f"\0{user}\0{password}".encode()
+        response = f"{acting_for}\0{user}\0{password}".encode()
         self.send(method(0, START_OK, properties + short(mechanism) + long(response) + short("en_US")))
 
     def agree(self, channel_max: int = 2047, frame_max: int = 131_072, heartbeat_s: int = 0) -> None:

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from leveret.broker.queue import Queue
 
 
+def check_tag(channel: Channel, tag: str) -> None:
+    """530 if a consumer of the channel has this tag. RabbitMQ looks at it before it looks for the queue."""
+    if tag in channel.consumers:
+        raise ConnectionError(530, f"NOT_ALLOWED - attempt to reuse consumer tag '{tag}'")
+
+
 def consume(
     channel: Channel, queue: Queue, tag: str, no_ack: bool, exclusive: bool, arguments: dict[str, object]
 ) -> Consumer:
-    """A new consumer, not yet in its queue: `start` it after consume-ok is out. `tag` must not be in use."""
+    """A new consumer, not yet in its queue: `start` it after consume-ok is out. `tag` has to be free (`check_tag`)."""
     vhost = channel.vhost
-    if tag in channel.consumers:
-        raise ConnectionError(530, f"NOT_ALLOWED - attempt to reuse consumer tag '{tag}'")
     if channel.limit and queue.counts_failures:
         text = f"queue '{queue.name}' in vhost '{vhost.name}' does not support global qos"
         raise ConnectionError(540, f"NOT_IMPLEMENTED - {text}")

@@ -17,7 +17,7 @@ from leveret.broker.exchange import Destination, route
 from leveret.broker.message import REJECTED
 from leveret.broker.router import Headers, copies
 from leveret.errors import AMQPError, CodecError
-from leveret.wire.properties import BasicProperties, decode_properties, encode_properties
+from leveret.wire.properties import PERSISTENT, BasicProperties, decode_properties, encode_properties
 from leveret.wire.scan import Scan, scan
 from leveret.wire.values import encode_shortstr
 
@@ -100,8 +100,7 @@ def readable(header: bytes) -> BasicProperties:
     try:
         return decode_properties(header, 12)
     except CodecError:
-        found = scan(header)
-        return BasicProperties(delivery_mode=found.delivery_mode or None, priority=found.priority or None)
+        return BasicProperties(delivery_mode=PERSISTENT)
 
 
 def routing_keys(letter: Letter, properties: BasicProperties) -> list[str]:

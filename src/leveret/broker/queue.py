@@ -14,10 +14,11 @@ from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
 from leveret.broker.disuse import Disuse
 from leveret.broker.exchange import Destination
+from leveret.broker.expiry import Expiry
 from leveret.broker.flow import FULL_MESSAGES, Flow
 from leveret.broker.level import Level
 from leveret.broker.limit import Limit
-from leveret.broker.message import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, Message
+from leveret.broker.message import DELIVERY_LIMIT, MAXLEN, REJECTED, Message
 from leveret.broker.priorities import Priorities
 from leveret.store.batch import GATHERED, IDLE
 from leveret.wire.properties import with_header
@@ -77,7 +78,7 @@ class Queue(Destination):
         self._waiting: list[Callable[[], None]] = []
         self.deleted: bool = False
         self.expires_any: bool = False
-        self.timer_at: int = 0
+        self.expiry: Final = Expiry(self)
         # Counters since start, for management.
         self.published: int = 0
         self.delivered: int = 0
@@ -139,13 +140,13 @@ class Queue(Destination):
         backlog = self.backlog
         level = backlog.level(scan.priority)
         message = Message(self, level.id, level.next_position, address, header, body, scan)
-        if limit.rejects and limit.full(backlog, len(body)) and not self.ring:
+        if limit.rejects and limit.full(backlog, len(body)):
             self._refuse(message, confirms, sequence)
             return
         level.next_position += 1
         self.published += 1
         if expiration_ms >= 0 or self.ttl_ms >= 0:
-            self._limit(message, expiration_ms)
+            self.expiry.limit(message, expiration_ms)
         if self.kept and scan.delivery_mode == 2:
             message.confirms = confirms
             message.sequence = sequence
@@ -159,7 +160,7 @@ class Queue(Destination):
                 return
             if self.expires_any:
                 level.push(message)
-                self.expire()
+                self.expiry.run()
                 if limit.drops:
                     self._drop_excess()
                 return
@@ -176,19 +177,11 @@ class Queue(Destination):
         if confirms is not None:
             confirms.refuse(sequence)
 
-    def _limit(self, message: Message, expiration_ms: int) -> None:
-        """The lower of the queue's and the message's time to live holds."""
-        ttl = self.ttl_ms
-        if ttl < 0 or 0 <= expiration_ms < ttl:
-            ttl = expiration_ms
-        message.expires = max(1, self.vhost.now + ttl)
-        self.expires_any = True
-
     def _drop_excess(self) -> None:
         """The oldest ready messages go while there are more than the limit allows."""
         backlog = self.backlog
         while self.limit.exceeded(backlog) and backlog.head() is not None:
-            self._give_up(backlog.pop(), MAXLEN)
+            self.give_up(backlog.pop(), MAXLEN)
 
     # ---- out
 
@@ -197,7 +190,7 @@ class Queue(Destination):
         ring = self.ring
         backlog = self.backlog
         if self.expires_any:
-            self.expire()
+            self.expiry.run()
         while ring:
             if backlog.head() is None:
                 return
@@ -206,7 +199,7 @@ class Queue(Destination):
                 return
             self._deliver(backlog.pop(), consumer)
             if self.expires_any:
-                self.expire()
+                self.expiry.run()
             if self.flow.held:
                 self.flow.taken()
 
@@ -239,7 +232,7 @@ class Queue(Destination):
     def get(self) -> Message | None:
         """basic.get: the first message, which is now the caller's to hold or to drop."""
         self.disuse.used()
-        self.expire()
+        self.expiry.run()
         if self.backlog.head() is None:
             return None
         message = self.backlog.pop()
@@ -260,7 +253,7 @@ class Queue(Destination):
         self.acknowledged += 1
         self._drop(message)
 
-    def _give_up(self, message: Message, reason: str) -> None:
+    def give_up(self, message: Message, reason: str) -> None:
         """The message leaves the queue undone: to the dead letter exchange, if there is one."""
         if self.dead_letters is not None:
             self.dead_letters.send(self, message, reason)
@@ -283,16 +276,18 @@ class Queue(Destination):
         if failed or not self.counts_failures:
             message.deliveries += 1
             if 0 <= self.delivery_limit < message.deliveries:
-                self._give_up(message, DELIVERY_LIMIT)
+                self.give_up(message, DELIVERY_LIMIT)
                 return
             if message.state != IDLE:
                 self.store.touch(message)
         self.backlog.level(message.scan.priority).give_back(message)
+        if self.limit.drops:
+            self._drop_excess()
 
     def discard(self, message: Message) -> None:
         """The message was rejected without requeue."""
         if not self.deleted:
-            self._give_up(message, REJECTED)
+            self.give_up(message, REJECTED)
 
     def loaded(self) -> None:
         """The backlog has more in memory than before."""
@@ -314,27 +309,6 @@ class Queue(Destination):
         """Call once there are messages in memory again; at once if the queue is deleted before."""
         self._waiting.append(call)
 
-    # ---- expiry: only ever at the front, as in RabbitMQ's classic queues
-
-    def expire(self) -> None:
-        """Drop what has expired at the front, and ask to be woken when the next message there does."""
-        backlog = self.backlog
-        now = self.vhost.now
-        message = backlog.pop_expired(now)
-        while message is not None:
-            self._give_up(message, EXPIRED)
-            message = backlog.pop_expired(now)
-        due = backlog.next_expiry()
-        if due and not (0 < self.timer_at <= due):
-            self.timer_at = due
-            self.vhost.timers.add(due, self.woken)
-
-    def woken(self) -> None:
-        """The time asked for in `expire` has come."""
-        self.timer_at = 0
-        if not self.deleted:
-            self.expire()
-
     # ---- consumers
 
     def add(self, consumer: Consumer) -> None:
@@ -350,15 +324,23 @@ class Queue(Destination):
     def remove(self, consumer: Consumer) -> None:
         """Cancelled by whoever; the queue goes too if it is auto-delete and this was its last one."""
         consumer.cancelled = True
+        was_active = self.single_active and self.consumers[0] is consumer
         self.consumers.remove(consumer)
         if consumer.exclusive:
             self.exclusive_consumer = False
         if not self.consumers:
             self.disuse.used()
-        elif self.single_active:
-            self.resume(self.consumers[0])
+        elif was_active:
+            self._hand_over()
         if self.auto_delete and not self.consumers and not self.deleted:
             self.vhost.delete_queue(self)
+
+    def _hand_over(self) -> None:
+        """The single active consumer is gone: next is the longest waiting one of the highest priority."""
+        heir = max(self.consumers, key=_priority)
+        self.consumers.remove(heir)
+        self.consumers.insert(0, heir)
+        self.resume(heir)
 
     def resume(self, consumer: Consumer) -> None:
         """The consumer has room again."""
@@ -371,7 +353,7 @@ class Queue(Destination):
     @property
     def ready(self) -> int:
         if self.expires_any:
-            self.expire()
+            self.expiry.run()
         return self.backlog.count
 
     def purge(self) -> int:
@@ -397,3 +379,7 @@ class Queue(Destination):
     def memory_messages(self) -> int:
         """How many ready messages are in memory, for management."""
         return self.backlog.count - self.backlog.paged
+
+
+def _priority(consumer: Consumer) -> int:
+    return consumer.priority

@@ -39,31 +39,50 @@ class Router:
     def publish(self, channel: Channel, address: Address, header: bytes, body: bytes) -> None:
         """basic.publish. Wrong use raises ChannelError or ConnectionError; nothing is routed then."""
         scan = self._check(channel, address, header)
-        transaction = channel.transaction
-        if transaction is None:
-            self._route(channel, address, header, body, scan, channel.confirms)
-        else:
-            self._exchange(address)
-            transaction.publishes.append((address, header, body))
-
-    def commit(self, channel: Channel) -> None:
-        """tx.commit: what was published in the transaction is routed now."""
-        transaction = channel.transaction
-        if transaction is not None:
-            for address, header, body in transaction.take_publishes():
-                self._route(channel, address, header, body, self._scanner.scan(header), transaction.confirms)
-
-    def _route(
-        self, channel: Channel, address: Address, header: bytes, body: bytes, scan: Scan, confirms: Confirms | None
-    ) -> None:
-        expiration_ms = parse_expiration(scan.expiration) if scan.has_expiration else -1
+        expiration_ms = self._expiration(address, scan) if scan.has_expiration else -1
         found = address.route
         if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
             queues = cast(Route, found).queues
         else:
             queues = self._find(address, header, scan)
-            if scan.has_copies:
-                header = without_bcc(header)
+        transaction = channel.transaction
+        if transaction is None:
+            self._enter(channel, address, header, body, scan, expiration_ms, queues, channel.confirms)
+        else:
+            names = self._names(address, header, scan, queues)
+            transaction.publishes.append((address, header, body, expiration_ms, names))
+
+    def commit(self, channel: Channel) -> None:
+        """tx.commit: what was published goes to the queues found then, as far as they are there now."""
+        transaction = channel.transaction
+        if transaction is not None:
+            by_name = self._vhost.queues
+            for address, header, body, expiration_ms, names in transaction.take_publishes():
+                scan = self._scanner.scan(header)
+                queues = [by_name[name] for name in names if name in by_name]
+                self._enter(channel, address, header, body, scan, expiration_ms, queues, transaction.confirms)
+
+    def _names(self, address: Address, header: bytes, scan: Scan, queues: list[Queue]) -> list[str]:
+        """The queues for which a message of a transaction is meant; the default exchange's need not be there yet."""
+        if address.exchange:
+            return [queue.name for queue in queues]
+        further = copies(Headers(header, scan).table()) if scan.has_copies else []
+        return list(dict.fromkeys([address.routing_key, *further]))
+
+    def _enter(
+        self,
+        channel: Channel,
+        address: Address,
+        header: bytes,
+        body: bytes,
+        scan: Scan,
+        expiration_ms: int,
+        queues: list[Queue],
+        confirms: Confirms | None,
+    ) -> None:
+        """Into each of the queues; if there is none, back to the publisher if the message is mandatory."""
+        if scan.has_copies:
+            header = without_bcc(header)
         sequence = 0
         if confirms is not None:
             sequence = confirms.next()
@@ -87,9 +106,15 @@ class Router:
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
         if scan.user_id and scan.user_id != channel.peer.user:
+            self._exchange(address)  # a wrong exchange is told first
             text = f"user_id property set to '{scan.user_id}' but authenticated user was '{channel.peer.user}'"
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
         return scan
+
+    def _expiration(self, address: Address, scan: Scan) -> int:
+        if address.route is None:
+            self._exchange(address)
+        return parse_expiration(scan.expiration)
 
     def _exchange(self, address: Address) -> Exchange:
         vhost = self._vhost

@@ -20,11 +20,14 @@ REQUEUE: Final = 1  # it failed (basic.reject): a quorum queue counts that
 RELEASE: Final = 2  # it was not worked on (basic.nack, basic.recover): not counted
 DISCARD: Final = 3
 
+Published = tuple["Address", bytes, bytes, int, list[str]]
+"""Address, header, body, own time to live in ms or -1, names of the queues."""
+
 
 class Transaction:
     def __init__(self, channel: Channel) -> None:
         self.confirms: Final = Confirms(channel)
-        self.publishes: list[tuple[Address, bytes, bytes]] = []
+        self.publishes: list[Published] = []
         self.settled: list[tuple[list[Message], int]] = []
         self.committing: bool = False
 
@@ -34,7 +37,7 @@ class Transaction:
         self.settled = []
         return settled
 
-    def take_publishes(self) -> list[tuple[Address, bytes, bytes]]:
+    def take_publishes(self) -> list[Published]:
         publishes = self.publishes
         self.publishes = []
         return publishes

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from leveret.broker.peer import Peer
     from leveret.store.store import Store
 
+TRACE: Final = "amq.rabbitmq.trace"
+"""Internal: RabbitMQ's own messages about messages go there. Programs look for it; nothing is published to it here."""
+
 PREDECLARED: Final = {
     "": "direct",
     "amq.direct": "direct",
@@ -36,6 +39,7 @@ PREDECLARED: Final = {
     "amq.topic": "topic",
     "amq.headers": "headers",
     "amq.match": "headers",
+    TRACE: "topic",
 }
 
 
@@ -64,7 +68,7 @@ class VirtualHost:
         self.dead_letters: Final = DeadLetters(self)
         self._delivered: dict[int, Level] = {}
         for predeclared, kind in PREDECLARED.items():
-            self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, False, {})
+            self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, predeclared == TRACE, {})
 
     def delivered(self, level: Level) -> None:
         """The level's watermark moved; it is told to the store once per loop turn."""
@@ -100,7 +104,13 @@ class VirtualHost:
             raise ChannelError(404, f"NOT_FOUND - no exchange '{name}' in vhost '{self.name}'")
         return exchange
 
-    def _not_default(self, name: str) -> None:
+    def source(self, name: str) -> Exchange:
+        """The exchange at the beginning of a binding: 403 for the default one, or 404."""
+        self.not_default(name)
+        return self.exchange(name)
+
+    def not_default(self, name: str) -> None:
+        """403 for the default exchange: every queue is bound to it by its name, and nothing else can be done to it."""
         if name == "":
             raise ChannelError(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
 
@@ -123,7 +133,7 @@ class VirtualHost:
         """Make the exchange, or check that it is there with the same arguments (else 406)."""
         if kind not in EXCHANGE_TYPES:
             raise ConnectionError(503, f"COMMAND_INVALID - unknown exchange type '{kind}'")
-        self._not_default(name)
+        self.not_default(name)
         existing = self.exchanges.get(name)
         if existing is not None:
             x_arguments.check_exchange_equivalent(existing, self.name, kind, durable, auto_delete, internal, arguments)
@@ -139,8 +149,8 @@ class VirtualHost:
 
     def delete_exchange(self, name: str, if_unused: bool) -> None:
         """Delete it with its bindings; a missing one is fine."""
-        self._not_default(name)
-        if name in PREDECLARED:
+        self.not_default(name)
+        if name.startswith("amq."):
             text = f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
             raise ChannelError(403, f"ACCESS_REFUSED - {text}")
         exchange = self.exchanges.get(name)
@@ -165,8 +175,7 @@ class VirtualHost:
 
     def bind(self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         """Bind a queue or an exchange; a binding that exists is left as it is."""
-        self._not_default(source_name)
-        source = self.exchange(source_name)
+        source = self.source(source_name)
         binding = Binding(source, destination, key, arguments)
         source.check_binding(binding)
         if source.bind(binding):
@@ -175,13 +184,23 @@ class VirtualHost:
             if self._is_kept(binding):
                 self.store.save_binding(binding_key(self.name, binding), self.name, binding_definition(binding))
 
-    def unbind(self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
-        """Remove a binding; one that is not there is fine."""
-        self._not_default(source_name)
+    def unbind(
+        self,
+        source_name: str,
+        destination: Destination | None,
+        key: str,
+        arguments: dict[str, object],
+        peer: Peer | None = None,
+    ) -> None:
+        """Remove a binding; one that is not there is fine. 405 if it leads to an exclusive queue of another than `peer`."""
+        self.not_default(source_name)
         source = self.exchanges.get(source_name)
-        if source is None:
+        if source is None or destination is None:
             return
-        binding = source.unbind(Binding(source, destination, key, arguments).identity)
+        identity = Binding(source, destination, key, arguments).identity
+        if isinstance(destination, Queue) and identity in source.bindings:
+            self.queue(destination.name, peer)
+        binding = source.unbind(identity)
         if binding is not None:
             destination.incoming.pop(binding.identity_from_source, None)
             self._unbound(binding)
@@ -276,10 +295,10 @@ class VirtualHost:
 
     def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete it with its messages and bindings, and cancel its consumers; how many messages were ready."""
-        if if_unused and queue.consumers:
-            raise ChannelError(406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' in use")
         if if_empty and queue.ready:
             raise ChannelError(406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' not empty")
+        if if_unused and queue.consumers:
+            raise ChannelError(406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' in use")
         count = queue.ready
         queue.deleted = True
         del self.queues[queue.name]

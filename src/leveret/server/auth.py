@@ -32,7 +32,7 @@ def credentials(mechanism: str, response: bytes) -> tuple[str, str]:
     """User and password out of the client's response. Unknown mechanism or unreadable response: ConnectionError."""
     if mechanism == "PLAIN":
         parts = response.split(b"\0")
-        if len(parts) == 3:
+        if len(parts) == 3 and not parts[0]:  # nobody logs in to act for somebody else
             return parts[1].decode("utf-8", "surrogateescape"), parts[2].decode("utf-8", "surrogateescape")
     elif mechanism == "AMQPLAIN":
         try:

@@ -18,7 +18,6 @@ from leveret.errors import ChannelError, ConnectionError
 from leveret.wire import methods as m
 
 if TYPE_CHECKING:
-    from leveret.broker.exchange import Destination
     from leveret.broker.queue import Queue
     from leveret.server.session import Session
 
@@ -53,7 +52,7 @@ def call(session: Session, number: int, method: m.Method) -> None:
         return
     function = VERBS.get(method.name)
     if function is None:
-        raise ConnectionError(540, f"NOT_IMPLEMENTED - {method.name} is not supported")
+        raise ConnectionError(503, "COMMAND_INVALID - unimplemented method")
     reply = function(session, channel, method)
     if reply is not None and not getattr(method, "no_wait", False):
         session.send(number, reply)
@@ -76,13 +75,12 @@ def close_channel(session: Session, number: int) -> None:
 
 
 def stripped(name: str) -> str:
-    """Names are kept without CR and LF, as RabbitMQ does."""
+    """Names are declared, bound and deleted without CR and LF, as RabbitMQ does; what is used is looked up as it stands."""
     return name.replace("\r", "").replace("\n", "")
 
 
 def named(channel: Channel, name: str) -> str:
     """The queue's name; the empty one means the queue that was declared last on the channel."""
-    name = stripped(name)
     if name:
         return name
     if not channel.last_queue:
@@ -103,7 +101,7 @@ def flow(session: Session, channel: Channel, method: m.ChannelFlow) -> m.Method:
 
 @verb("access.request")
 def access_request(session: Session, channel: Channel, method: m.AccessRequest) -> m.Method:
-    return m.AccessRequestOk()
+    return m.AccessRequestOk(ticket=1)
 
 
 # ---- exchanges
@@ -113,9 +111,7 @@ def access_request(session: Session, channel: Channel, method: m.AccessRequest) 
 def exchange_declare(session: Session, channel: Channel, method: m.ExchangeDeclare) -> m.Method:
     name = stripped(method.exchange)
     if method.passive:
-        if name == "":
-            raise ChannelError(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
-        channel.vhost.exchange(name)
+        channel.vhost.source(name)
     else:
         channel.vhost.declare_exchange(
             name, method.type, method.durable, method.auto_delete, method.internal, dict(method.arguments)
@@ -129,24 +125,22 @@ def exchange_delete(session: Session, channel: Channel, method: m.ExchangeDelete
     return m.ExchangeDeleteOk()
 
 
-def exchange_to(channel: Channel, name: str) -> Destination:
-    if name == "":
-        raise ChannelError(403, "ACCESS_REFUSED - operation not permitted on the default exchange")
-    return channel.vhost.exchange(stripped(name))
-
-
 @verb("exchange.bind")
 def exchange_bind(session: Session, channel: Channel, method: m.ExchangeBind) -> m.Method:
-    destination = exchange_to(channel, method.destination)
-    channel.vhost.bind(stripped(method.source), destination, method.routing_key, dict(method.arguments))
+    vhost, name = channel.vhost, stripped(method.destination)
+    vhost.not_default(name)
+    source = vhost.source(stripped(method.source)).name
+    vhost.bind(source, vhost.exchange(name), method.routing_key, dict(method.arguments))
     return m.ExchangeBindOk()
 
 
 @verb("exchange.unbind")
 def exchange_unbind(session: Session, channel: Channel, method: m.ExchangeUnbind) -> m.Method:
-    if method.destination == "" or method.destination in channel.vhost.exchanges:
-        destination = exchange_to(channel, method.destination)
-        channel.vhost.unbind(stripped(method.source), destination, method.routing_key, dict(method.arguments))
+    vhost, name = channel.vhost, stripped(method.destination)
+    vhost.not_default(name)
+    vhost.unbind(
+        stripped(method.source), vhost.exchanges.get(name), method.routing_key, dict(method.arguments), session
+    )
     return m.ExchangeUnbindOk()
 
 
@@ -158,6 +152,7 @@ def queue_declare(session: Session, channel: Channel, method: m.QueueDeclare) ->
     name = stripped(method.queue)
     if method.passive:
         queue = channel.vhost.queue(name, session)
+        queue.disuse.used()
     else:
         queue = channel.vhost.declare_queue(
             name, method.durable, method.exclusive, method.auto_delete, dict(method.arguments), session
@@ -173,19 +168,18 @@ def binding_key(channel: Channel, queue: str, key: str) -> str:
 
 @verb("queue.bind")
 def queue_bind(session: Session, channel: Channel, method: m.QueueBind) -> m.Method:
-    queue = find(session, channel, method.queue)
+    name = stripped(named(channel, method.queue))
     key = binding_key(channel, method.queue, method.routing_key)
-    channel.vhost.bind(stripped(method.exchange), queue, key, dict(method.arguments))
+    source = channel.vhost.source(stripped(method.exchange)).name
+    channel.vhost.bind(source, channel.vhost.queue(name, session), key, dict(method.arguments))
     return m.QueueBindOk()
 
 
 @verb("queue.unbind")
 def queue_unbind(session: Session, channel: Channel, method: m.QueueUnbind) -> m.Method:
-    name = named(channel, method.queue)
-    if name in channel.vhost.queues:
-        queue = channel.vhost.queue(name)
-        key = binding_key(channel, method.queue, method.routing_key)
-        channel.vhost.unbind(stripped(method.exchange), queue, key, dict(method.arguments))
+    queue = channel.vhost.queues.get(stripped(named(channel, method.queue)))
+    key = binding_key(channel, method.queue, method.routing_key)
+    channel.vhost.unbind(stripped(method.exchange), queue, key, dict(method.arguments), session)
     return m.QueueUnbindOk()
 
 
@@ -207,7 +201,7 @@ def queue_purge(session: Session, channel: Channel, method: m.QueuePurge) -> Non
 
 @verb("queue.delete")
 def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method | None:
-    name = named(channel, method.queue)
+    name = stripped(named(channel, method.queue))
     if name not in channel.vhost.queues:
         return m.QueueDeleteOk(message_count=0)
     queue = channel.vhost.queue(name, session)
@@ -232,6 +226,7 @@ def basic_qos(session: Session, channel: Channel, method: m.BasicQos) -> m.Metho
 
 @verb("basic.consume")
 def basic_consume(session: Session, channel: Channel, method: m.BasicConsume) -> m.Method | None:
+    basic.check_tag(channel, method.consumer_tag)
     queue = find(session, channel, method.queue)
     tag = method.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(16)}"
     consumer = basic.consume(channel, queue, tag, method.no_ack, method.exclusive, dict(method.arguments))

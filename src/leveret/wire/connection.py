@@ -224,8 +224,8 @@ class Connection(Sender):
         n = len(payload)
         middle = start + 1 + payload[start] if start < n else n
         end = middle + 1 + payload[middle] if middle < n else n
-        if middle >= n or end + bits > n:
-            self._fail(number, 501, "FRAME_ERROR - the method's arguments are cut short", 60, 40 if bits else 60)
+        if middle >= n or end + bits != n:
+            self._fail(number, 501, "FRAME_ERROR - the method's arguments do not fit", 60, 40 if bits else 60)
             return None
         exchange = payload[start + 1 : middle].decode("utf-8", "surrogateescape")
         key = payload[middle + 1 : end].decode("utf-8", "surrogateescape")
@@ -251,7 +251,10 @@ class Connection(Sender):
 
     def _header(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
         if stop - start < 14:
-            self._fail(channel.number, 502, "SYNTAX_ERROR - a content header of less than 14 octets")
+            self._fail(channel.number, 501, "FRAME_ERROR - a content header of less than 14 octets")
+            return
+        if data[start + 2] or data[start + 3]:  # a weight, which nothing has; RabbitMQ takes it for no content header
+            self._fail_content(channel)
             return
         if data[start] != 0 or data[start + 1] != 60:
             class_id = data[start] << 8 | data[start + 1]
@@ -272,8 +275,7 @@ class Connection(Sender):
     def _body(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
         size = stop - start
         if size > channel.missing:
-            text = f"UNEXPECTED_FRAME - {size} octets of content body where {channel.missing} were left"
-            self._fail(channel.number, 505, text, 60)
+            self._fail_content(channel)
             return
         channel.missing -= size
         if channel.missing:
@@ -353,12 +355,9 @@ class Connection(Sender):
             return
         if method.name != "channel.open" or not self.server:
             self._fail_method(number, 504, "CHANNEL_ERROR - expected 'channel.open'", method)
-        elif self.channel_max and (number > self.channel_max or len(self.channels) >= self.channel_max):
-            text = (
-                f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) "
-                f"has reached the negotiated channel_max ({self.channel_max})"
-            )
-            self._fail_method(number, 530, text, method)
+        elif self.channel_max and len(self.channels) >= self.channel_max:
+            text = f"number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
+            self._fail(number, 530, f"NOT_ALLOWED - {text} ({self.channel_max})")
         else:
             self.channels[number] = ChannelMachine(number)
             self._events.append(MethodReceived(number, method))

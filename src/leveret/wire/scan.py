@@ -8,8 +8,26 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.errors import CodecError
+from leveret.wire.values import NESTING_MAX
 
 SCANS_MAX: Final = 1024
+_WIDTHS: Final = {
+    116: 1,
+    98: 1,
+    66: 1,
+    115: 2,
+    117: 2,
+    73: 4,
+    105: 4,
+    102: 4,
+    108: 8,
+    76: 8,
+    100: 8,
+    84: 8,
+    68: 5,
+    86: 0,
+}
+"""Octets of a field value by its type's letter: t b B s u I i f l L d T D V (AMQP 0-9-1 section 4.2.1, as RabbitMQ has it)."""
 
 
 class Scan:
@@ -86,6 +104,8 @@ def scan(header: bytes) -> Scan:
             pos += 1 + (header[pos] if pos < end else 0)
         if pos > end:
             raise CodecError("content properties are cut short")
+        if bit == 13:
+            check_fields(header, start + 4, pos, True, 0)
         if bit == 12:
             delivery_mode = header[start]
         elif bit == 11:
@@ -94,5 +114,29 @@ def scan(header: bytes) -> Scan:
             expiration = header[start + 1 : pos].decode("utf-8", "surrogateescape")
         elif bit == 4:
             user_id = header[start + 1 : pos].decode("utf-8", "surrogateescape")
+    if pos != end:
+        raise CodecError(f"{end - pos} octets behind the content properties")
     has_copies = headers_at > 0 and (b"\x02CC" in header or b"\x03BCC" in header)
     return Scan(delivery_mode, priority, expiration, flags & 1 << 8 != 0, user_id, headers_at, has_copies)
+
+
+def check_fields(data: bytes, pos: int, end: int, named: bool, depth: int) -> None:
+    """CodecError unless a table (`named`) or an array fills `pos` to `end` exactly: receivers have to be able to read it."""
+    if depth > NESTING_MAX:
+        raise CodecError(f"headers are nested more than {NESTING_MAX} deep")
+    while pos < end:
+        if named:
+            pos += 1 + data[pos]
+        kind = data[pos] if pos < end else 0
+        pos += 1
+        width = _WIDTHS.get(kind, -1)
+        if width < 0:
+            if kind != 83 and kind != 120 and kind != 70 and kind != 65:  # S x F A: a length stands first
+                raise CodecError(f"unknown field type {kind} in the headers")
+            start = pos + 4
+            width = 4 + int.from_bytes(data[pos:start], "big")
+            if (kind == 70 or kind == 65) and pos + width <= end:
+                check_fields(data, start, pos + width, kind == 70, depth + 1)
+        pos += width
+    if pos != end:
+        raise CodecError("the headers are longer than they say")
