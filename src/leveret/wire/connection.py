@@ -353,7 +353,7 @@ class Connection(Sender):
             return
         if method.name != "channel.open" or not self.server:
             self._fail_method(number, 504, "CHANNEL_ERROR - expected 'channel.open'", method)
-        elif self.channel_max and (number > self.channel_max or len(self.channels) >= self.channel_max):
+        elif self.channel_max and len(self.channels) >= self.channel_max:
             text = (
                 f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) "
                 f"has reached the negotiated channel_max ({self.channel_max})"
