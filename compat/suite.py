@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,10 @@ class Suite:
         checkout = sources / self.name
         if checkout.is_dir():
             return checkout
-        found = sorted(path for path in sources.glob(f"{self.sdist}-[0-9]*") if path.is_dir())
+        found = [path for path in sources.glob(f"{self.sdist}-[0-9]*") if path.is_dir()]
         if not found:
             raise CannotRun(f"no {self.name} in {sources}: check it out there, or unpack its source distribution")
-        return found[-1]
+        return max(found, key=_version)
 
     def paths(self, folder: Path) -> list[str]:
         """The tests to give to pytest: the suite's own, or ours that drive its programs."""
@@ -65,3 +66,7 @@ class Suite:
         if missing:
             raise CannotRun(f"{folder} has no {missing[0]}: its source distribution may be without tests")
         return found
+
+
+def _version(folder: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", folder.name.rpartition("-")[2])]

@@ -111,7 +111,6 @@ def test_a_delay_is_kept(archive: ModuleType, spawn: Spawn, heard: Heard) -> Non
     assert delayed >= 1
 
 
-@pytest.mark.missing_in_leveret("dead letters")
 def test_what_fails_too_often_is_dead_lettered(
     archive: ModuleType, spawn: Spawn, own_broker: Broker, heard: Heard, tmp_path: Path
 ) -> None:
