@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo broker test test-compiled test-pure check bench fuzz clean
+.PHONY: demo broker test test-compiled test-pure check bench fuzz compat clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -40,5 +40,9 @@ bench: .venv/installed  ## against a RabbitMQ on this machine
 fuzz: .venv/installed  ## two minutes of bytes that no honest peer would send
 	$(BIN)/python -m fuzz
 
+compat: .venv/installed  ## SRC=FOLDER of checkouts: the clients' own suites, beside a RabbitMQ on this machine
+	@test -n "$(SRC)" || { echo "make compat SRC=FOLDER (what belongs there: docs/compatibility.md)"; exit 2; }
+	$(BIN)/python -m compat --src "$(SRC)"
+
 clean:
-	rm -rf .venv .venv-pure build src/*.egg-info
+	rm -rf .venv .venv-pure .compat build src/*.egg-info

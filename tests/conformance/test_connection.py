@@ -56,6 +56,14 @@ def test_a_client_may_lower_the_limits(connect: Connect) -> None:
         connection.channel()
 
 
+def test_channel_max_limits_how_many_there_are_not_their_numbers(connect: Connect) -> None:
+    """https://www.rabbitmq.com/docs/channels#channel-max; aiormq's suite opens channel 65535."""
+    connection = connect(channel_max=5)
+    connection._impl.params.channel_max = 65_535  # pika itself would not send it
+    channel = connection.channel(65_535)
+    assert channel.queue_declare("", exclusive=True).method.message_count == 0
+
+
 def test_channel_numbers_are_used_again(connection: BlockingConnection) -> None:
     for _ in range(3):
         channel = connection.channel(17)

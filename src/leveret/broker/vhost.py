@@ -23,7 +23,7 @@ from leveret.broker.ids import QueueIds
 from leveret.broker.level import Level
 from leveret.broker.queue import Queue
 from leveret.broker.timers import Timers
-from leveret.errors import ChannelError, ConnectionError
+from leveret.errors import ChannelError
 
 if TYPE_CHECKING:
     from leveret.broker.peer import Peer
@@ -132,7 +132,7 @@ class VirtualHost:
     ) -> Exchange:
         """Make the exchange, or check that it is there with the same arguments (else 406)."""
         if kind not in EXCHANGE_TYPES:
-            raise ConnectionError(503, f"COMMAND_INVALID - unknown exchange type '{kind}'")
+            raise ChannelError(406, f"PRECONDITION_FAILED - unknown exchange type '{kind}'")
         self.not_default(name)
         existing = self.exchanges.get(name)
         if existing is not None:

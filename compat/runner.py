@@ -1,0 +1,103 @@
+"""One suite on one fresh broker: start it, run pytest in the suite's folder, read the results, remove the broker.
+
+Called by `compat.run`. What a suite needs to be told comes from its description in `compat.suites`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.brokers import product
+
+from compat import ROOT, CannotRun, docker, junit
+from compat.brokers import KINDS, Broker
+from compat.control import rabbitmqctl
+from compat.environment import python_for
+from compat.suite import Suite
+
+REDIRECT = ROOT / "compat" / "redirect"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A suite's outcome on one broker."""
+
+    broker: str
+    """Product and version, as the broker says."""
+    tests: dict[str, junit.Result]
+
+
+def run(suite: Suite, kind: str, sources: Path, work: Path, chosen: str = "") -> Run:
+    """All of the suite, or the tests that match `chosen` (pytest's -k). CannotRun if it does not even begin."""
+    folder = suite.folder(sources)
+    python = python_for(suite, work)
+    log = work / f"{suite.name}-{kind}.log"
+    broker = KINDS[kind](suite, folder)
+    try:
+        broker.start()
+        name = product(broker.port)
+        with tempfile.TemporaryDirectory(prefix="compat-") as place:
+            report = Path(place) / "junit.xml"
+            command = [str(python), "-m", "pytest", *_arguments(suite, folder, report, chosen)]
+            _execute(suite, command, folder, broker, Path(place), log)
+            if not report.exists():
+                raise CannotRun(f"{suite.name} reported nothing on {kind}, see {log}\n{_tail(log)}")
+            return Run(name, junit.read(report))
+    finally:
+        broker.remove()
+
+
+def _arguments(suite: Suite, folder: Path, report: Path, chosen: str) -> list[str]:
+    # -o addopts: coverage and the like that a suite asks for by itself.
+    arguments = [*suite.paths(folder), f"--junitxml={report}", "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
+    arguments += [f"--timeout={suite.test_s_max}", *suite.arguments]
+    arguments += [f"--deselect={test}" for test in suite.deselect]
+    return [*arguments, "-k", chosen] if chosen else arguments
+
+
+def _execute(suite: Suite, command: list[str], folder: Path, broker: Broker, place: Path, log: Path) -> None:
+    ports = {5672: broker.port, 15672: broker.management_port}
+    if broker.tls_port is not None:
+        ports[5671] = broker.tls_port
+    with contextlib.ExitStack() as stack:
+        tools = stack.enter_context(rabbitmqctl(broker, place))
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{REDIRECT}{os.pathsep}{folder}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}",
+            "COMPAT_PORTS": ",".join(f"{old}={new}" for old, new in ports.items()),
+            **{key: value.format(folder=folder) for key, value in suite.environment.items()},
+        }
+        if suite.docker:
+            environment["DOCKER_HOST"] = stack.enter_context(docker.stand_in({5671: 1, 15671: 1, **ports}))
+        output = stack.enter_context(log.open("w"))
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+        _wait(process, suite)
+
+
+def _wait(process: subprocess.Popen[bytes], suite: Suite) -> None:
+    """To its end, and then end what it may have left behind in its process group."""
+    try:
+        process.wait(suite.suite_s_max)
+    except subprocess.TimeoutExpired:
+        # pytest writes its report on an interruption; what has not run by then counts as failed.
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
