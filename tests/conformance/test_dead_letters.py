@@ -1,4 +1,7 @@
-"""Dead letters: what is rejected, expired or pushed out goes to the queue's dead letter exchange, with reasons."""
+"""Dead letters: what is rejected, expired or pushed out goes to the queue's dead letter exchange, with reasons.
+
+rabbitmq.com/docs/dlx, docs/maxlength (reject-publish-dlx), docs/ttl.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Direct reply-to: answers go straight to the asking channel, through the pseudo-queue amq.rabbitmq.reply-to."""
+"""Direct reply-to: answers go straight to the asking channel, through the pseudo-queue amq.rabbitmq.reply-to.
+
+Held to rabbitmq.com/docs/direct-reply-to.
+"""
 
 from __future__ import annotations
 

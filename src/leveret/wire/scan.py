@@ -11,23 +11,8 @@ from leveret.errors import CodecError
 from leveret.wire.values import NESTING_MAX
 
 SCANS_MAX: Final = 1024
-_WIDTHS: Final = {
-    116: 1,
-    98: 1,
-    66: 1,
-    115: 2,
-    117: 2,
-    73: 4,
-    105: 4,
-    102: 4,
-    108: 8,
-    76: 8,
-    100: 8,
-    84: 8,
-    68: 5,
-    86: 0,
-}
-"""Octets of a field value by its type's letter: t b B s u I i f l L d T D V (AMQP 0-9-1 section 4.2.1, as RabbitMQ has it)."""
+_WIDTHS: Final = dict(zip(b"tbBsuIiflLdTDV", (1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 5, 0), strict=True))
+"""Octets of a field value by the letter of its type (rabbitmq.com/amqp-0-9-1-errata)."""
 
 
 class Scan:
