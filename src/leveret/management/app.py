@@ -18,19 +18,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from leveret.broker.broker import Broker
+from leveret.broker.users import User
 from leveret.management import views
 
-Check = Callable[[str, str], bool]
-"""Do user and password belong together?"""
-
 PAGE_SIZE_MAX = 500
+MAY_LOOK = frozenset(("management", "policymaker", "monitoring", "administrator"))
+"""The tags with which a user may use this API at all."""
 
 
-def make_app(broker: Broker, check: Check, refresh: Callable[[], None]) -> Starlette:
+def make_app(broker: Broker, refresh: Callable[[], None]) -> Starlette:
     """`refresh` is called before each answer: it tells the broker the time."""
 
     def route(path: str, view: Callable[[Request], Any]) -> Route:
-        return Route(path, guarded(view, check, refresh), methods=["GET"])
+        return Route(path, guarded(view, broker, refresh), methods=["GET"])
 
     return Starlette(
         routes=[
@@ -57,13 +57,16 @@ def queues_at(broker: Broker, request: Request) -> Any:
 
 
 def guarded(
-    view: Callable[[Request], Any], check: Check, refresh: Callable[[], None]
+    view: Callable[[Request], Any], broker: Broker, refresh: Callable[[], None]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        if not authorised(request, check):
+        user = authenticated(request, broker)
+        if user is None:
             refusal = error(401, "not_authorised", "Not_Authorized")
             refusal.headers["WWW-Authenticate"] = 'Basic realm="Leveret Management"'
             return refusal
+        if not MAY_LOOK.intersection(user.tags):
+            return error(401, "not_authorised", "Not management user")
         refresh()
         try:
             return reply(view(request))
@@ -75,15 +78,16 @@ def guarded(
     return answer
 
 
-def authorised(request: Request, check: Check) -> bool:
+def authenticated(request: Request, broker: Broker) -> User | None:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
-        return False
+        return None
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return False
-    return check(user, password)
+        return None
+    host = request.client.host if request.client is not None else ""
+    return broker.users.authenticate(user, password, host == "::1" or host.removeprefix("::ffff:").startswith("127."))
 
 
 def reply(value: Any, status: int = 200) -> Response:
