@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from leveret.broker.quotas import check_channel, check_connection
 from leveret.broker.settings import (
+    GLOBAL_PARAMETER,
     OPERATOR_POLICY,
     PERMISSION,
     POLICY,
@@ -36,6 +37,8 @@ class Tenants:
         self._broker: Final = broker
         self._settings: Final = broker.commons.settings
         self.users: Final = Users(self._settings)
+        self.global_parameters: Final[dict[str, object]] = {}
+        """Kept for whoever asks, as RabbitMQ does; the broker itself uses none."""
 
     # ---- virtual hosts
 
@@ -79,6 +82,10 @@ class Tenants:
         if found is None or user not in self.users:
             raise InvalidSetting("vhost_or_user_not_found")
         return found
+
+    def put_global_parameter(self, name: str, value: object) -> None:
+        self.global_parameters[name] = value
+        self._settings.save(GLOBAL_PARAMETER, name, value=value)
 
     # ---- connections
 
@@ -133,3 +140,4 @@ class Tenants:
                 self._broker.vhost(name).policies.restore(kind, policy, value)
         for (name,), value in found.get(VHOST_LIMITS, []):
             self._broker.vhost(name).limits.update(value)
+        self.global_parameters.update((name, value) for (name,), value in found.get(GLOBAL_PARAMETER, []))

@@ -122,7 +122,8 @@ class VirtualHost(Tenant):
         if existing is not None:
             x_arguments.check_exchange_equivalent(existing, self.name, kind, durable, auto_delete, internal, arguments)
             return existing
-        self._not_reserved("exchange", name)
+        if peer is not None:
+            self._not_reserved("exchange", name)
         x_arguments.check_exchange_arguments(name, self.name, arguments)
         self._may_pass_on(peer, "exchange", name, arguments.get(x_arguments.ALTERNATE))
         exchange = make_exchange(name, kind, durable, auto_delete, internal, arguments)
@@ -261,7 +262,7 @@ class VirtualHost(Tenant):
             x_arguments.check_queue_equivalent(existing, self.name, durable, exclusive, auto_delete, arguments)
             existing.disuse.used()
             return existing
-        if given:
+        if given and peer is not None:
             self._not_reserved("queue", name)
         check_queue(self, name)
         x_arguments.check_queue_arguments(name, self.name, durable, exclusive, arguments, auto_delete=auto_delete)
