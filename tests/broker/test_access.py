@@ -54,6 +54,11 @@ def test_a_user_without_password_cannot_log_in(world: World, password: str) -> N
     assert world.broker.users.authenticate("u", password, True) is None
 
 
+def test_nobody_logs_in_with_the_empty_password_also_not_by_its_hash(world: World) -> None:
+    world.broker.users.put("u", (), password_hash=hashed(""))
+    assert world.broker.users.authenticate("u", "", True) is None
+
+
 def test_guest_logs_in_from_this_machine_only(world: World) -> None:
     users = world.broker.users
     assert users.authenticate("guest", "guest", True) is users["guest"]
