@@ -2,7 +2,7 @@
 
 Plain functions over the broker, of the whole or of one virtual host. Messages are not in it. What is there already stays
 as it is: an import adds users, virtual hosts, queues, exchanges and bindings, and sets permissions, policies and limits.
-Used by management/parameters, the command line and the server at its first start.
+Used by management/parameters.
 """
 
 from __future__ import annotations
