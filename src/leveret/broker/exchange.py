@@ -13,6 +13,7 @@ from leveret.broker.headers import HeaderMatch, check_match
 from leveret.broker.topic import TopicTrie
 
 if TYPE_CHECKING:
+    from leveret.broker.policies import Policy
     from leveret.broker.router import Headers
 
 Identity = tuple[str, str, str, str]
@@ -26,6 +27,9 @@ class Destination:
         self.kind: Final = kind
         self.name: Final = name
         self.incoming: Final[dict[tuple[str, str, str], Binding]] = {}
+        # The policies that hold for it (broker/policies).
+        self.policy: Policy | None = None
+        self.operator_policy: Policy | None = None
 
 
 class Binding:

@@ -11,6 +11,7 @@ from leveret.broker.channel import Channel
 from leveret.broker.consumer import Consumer
 from leveret.broker.message import Message
 from leveret.broker.peer import Peer
+from leveret.broker.policies import definition, policy_name
 from leveret.broker.queue import Queue
 
 View = dict[str, Any]
@@ -70,6 +71,9 @@ def queue_view(queue: Queue) -> View:
         "arguments": queue.arguments,
         "node": NODE,
         "state": "running",
+        "policy": policy_name(queue.policy),
+        "operator_policy": policy_name(queue.operator_policy),
+        "effective_policy_definition": definition(queue),
         "consumers": len(queue.consumers),
         "messages": ready + queue.unacked,
         "messages_ready": ready,

@@ -1,31 +1,14 @@
-"""Who may connect: users with passwords, and the SASL mechanisms PLAIN and AMQPLAIN.
+"""The SASL mechanisms PLAIN and AMQPLAIN: user and password out of what a client says.
 
-Used by server/handshake and by management's basic authentication.
+Whether they belong together is broker/users' to say. Used by server/handshake.
 """
 
 from __future__ import annotations
-
-import hmac
 
 from leveret.errors import CodecError, ConnectionError
 from leveret.wire.values import decode_table
 
 MECHANISMS = ("PLAIN", "AMQPLAIN")
-
-GUEST = "guest"
-
-
-class Users:
-    """Names and passwords. `guest` may come from this machine only, as in RabbitMQ."""
-
-    def __init__(self, passwords: dict[str, str] | None = None) -> None:
-        self._passwords = dict(passwords) if passwords is not None else {GUEST: GUEST}
-
-    def check(self, user: str, password: str, loopback: bool) -> bool:
-        expected = self._passwords.get(user)
-        if expected is None or (user == GUEST and not loopback):
-            return False
-        return hmac.compare_digest(expected.encode(), password.encode("utf-8", "surrogateescape"))
 
 
 def credentials(mechanism: str, response: bytes) -> tuple[str, str]:

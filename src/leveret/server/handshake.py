@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from leveret import __version__
 from leveret.errors import ConnectionError
-from leveret.server.auth import MECHANISMS, Users, credentials
+from leveret.server.auth import MECHANISMS, credentials
 from leveret.wire import methods as m
 from leveret.wire.spec import FRAME_MIN_SIZE
 
@@ -48,9 +48,8 @@ def server_properties() -> dict[str, object]:
 class Handshake:
     """Answers the connection's methods for every session of a server."""
 
-    def __init__(self, limits: Limits, users: Users) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._users = users
 
     def start(self, session: Session) -> None:
         """The protocol header was ours."""
@@ -92,7 +91,7 @@ class Handshake:
             session.given_name = name
         mechanism = method.mechanism
         user, password = credentials(mechanism, method.response)
-        if not self._users.check(user, password, session.loopback):
+        if session.broker.users.authenticate(user, password, session.loopback) is None:
             self._refuse(session, mechanism)
             return
         session.user = user
@@ -120,13 +119,8 @@ class Handshake:
         session.heartbeat_s = method.heartbeat
 
     def _open(self, session: Session, method: m.ConnectionOpen) -> None:
-        name = method.virtual_host
-        vhost = session.broker.vhosts.get(name)
-        if vhost is None:
-            raise ConnectionError(530, f"NOT_ALLOWED - vhost {name} not found")
-        session.vhost = vhost
-        session.router = session.broker.routers[name]
-        session.broker.peers[id(session)] = session
+        vhost = session.broker.tenants.connect(session, method.virtual_host)
+        session.router = session.broker.routers[vhost.name]
         session.send(0, m.ConnectionOpenOk())
 
 

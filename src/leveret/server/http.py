@@ -18,7 +18,7 @@ class Management:
         self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        app = make_app(server.broker, lambda user, password: server.users.check(user, password, True), server.turn)
+        app = make_app(server.broker, server.turn)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         self._uvicorn = uvicorn.Server(config)
         self._task: asyncio.Task[None] | None = None

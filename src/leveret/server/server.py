@@ -17,7 +17,6 @@ from typing import cast
 
 from leveret.broker.broker import Broker
 from leveret.server import verbs
-from leveret.server.auth import Users
 from leveret.server.config import Config
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
@@ -31,12 +30,11 @@ log = logging.getLogger("leveret.server")
 
 
 class Server:
-    def __init__(self, config: Config, users: Users | None = None) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.limits = config.limits
-        self.users = users or Users()
         self.loop = asyncio.get_running_loop()
-        self.handshake = Handshake(config.limits, self.users)
+        self.handshake = Handshake(config.limits)
         self.store = Store(config.directory, self._from_store_thread, self._fatal)
         self.broker = Broker(self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000))
         self.broker.timers.changed = self._set_timer

@@ -13,7 +13,6 @@ from leveret.broker.broker import Broker
 from leveret.broker.channel import Channel
 from leveret.broker.peer import Peer
 from leveret.broker.router import Router
-from leveret.broker.vhost import VirtualHost
 from leveret.errors import AMQPError, ChannelError
 from leveret.wire.connection import Connection
 from leveret.wire.events import (
@@ -59,7 +58,6 @@ class Session(Peer):
         super().__init__()
         self.broker: Final = broker
         self.wire: Final = Connection(True)
-        self.vhost: VirtualHost | None = None
         self.router: Router | None = None
         self._on_method: Final = on_method
         self._on_header: Final = on_header
@@ -226,6 +224,9 @@ class Session(Peer):
     def consumer_cancelled(self, channel: int, tag: str) -> None:
         if self.capabilities.get("consumer_cancel_notify") and not self.ending:
             self.send(channel, BasicCancel(consumer_tag=tag, no_wait=True))
+
+    def force_close(self, reason: str) -> None:
+        self.close(320, f"CONNECTION_FORCED - {reason}")
 
     def confirms_ready(self, channel: Channel) -> None:
         if not channel.closed:
