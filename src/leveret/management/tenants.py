@@ -8,6 +8,7 @@ from typing import Any
 from leveret.broker.vhost import VirtualHost
 from leveret.management import definitions, rows
 from leveret.management.endpoints import Call, for_administrators, on, texts, usable, wanted
+from leveret.management.views import NODE
 
 # ---- who is asking
 
@@ -93,6 +94,7 @@ def vhost_view(vhost: VirtualHost) -> dict[str, Any]:
         **rows.vhost_row(vhost),
         "default_queue_type": vhost.metadata.get("default_queue_type", "undefined"),
         "tracing": False,
+        "cluster_state": {NODE: "running"},
         "messages": ready + unacked,
         "messages_ready": ready,
         "messages_unacknowledged": unacked,
