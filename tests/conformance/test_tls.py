@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pika
 import pika.exceptions
@@ -90,6 +91,38 @@ def test_external_takes_the_user_from_the_certificate(
 ) -> None:
     with secure(tls_broker, authority.context(guest), credentials=ExternalCredentials()) as connection:
         assert connection.is_open
+
+
+def test_by_default_the_user_is_the_distinguished_name(broker_kind: type[Broker], authority: Authority) -> None:
+    """The user's password does not matter, its permissions do."""
+    own = broker_kind(tls=ServerTls(authority, fail_if_no_peer_cert=True))
+    try:
+        own.start()
+        url = f"http://127.0.0.1:{own.management_port}/api"
+        place = quote(DISTINGUISHED, safe="")
+        ask(f"{url}/users/{place}", {"password_hash": "", "tags": ""})
+        certificate = authority.context(authority.client("named", common_name="guest", **SUBJECT))
+        with pytest.raises(pika.exceptions.ProbableAccessDeniedError):
+            secure(own, certificate, credentials=ExternalCredentials())
+        ask(f"{url}/permissions/%2F/{place}", {"configure": ".*", "write": ".*", "read": ".*"})
+        with secure(own, certificate, credentials=ExternalCredentials()) as connection:
+            channel = connection.channel()
+            queue = channel.queue_declare("", exclusive=True).method.queue
+            properties = pika.BasicProperties(user_id=DISTINGUISHED)
+            channel.confirm_delivery()
+            channel.basic_publish("", queue, b"mine", properties, mandatory=True)
+        with pytest.raises((pika.exceptions.AMQPError, OSError)):
+            secure(own, authority.context())
+    finally:
+        own.remove()
+
+
+def ask(url: str, body: dict[str, str]) -> None:
+    token = base64.b64encode(b"guest:guest").decode()
+    headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="PUT")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 201
 
 
 def test_external_refuses_a_certificate_of_no_user(tls_broker: Broker, authority: Authority) -> None:

@@ -49,7 +49,8 @@ def make_app(broker: Broker, turn: Callable[[], None], about: node.Node) -> Star
     async def endpoint(request: Request) -> Response:
         user = authenticated(request, broker)
         if user is None:
-            refusal = error(401, "not_authorised", "Not_Authorized")
+            tried = "authorization" in request.headers
+            refusal = error(401, "not_authorized", "Login failed" if tried else "Not_Authorized")
             refusal.headers["WWW-Authenticate"] = 'Basic realm="Leveret Management"'
             return refusal
         if not MAY_LOOK.intersection(user.tags):

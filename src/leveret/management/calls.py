@@ -7,8 +7,9 @@ JSON, a Response is sent as it is. Called by management/app.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -144,6 +145,17 @@ def refused(error: AMQPError) -> Refused:
     if error.code == 404:
         return Refused(404, "not_found", text)
     return Refused(400, "bad_request", text)
+
+
+@contextlib.contextmanager
+def refusing_openly() -> Iterator[None]:
+    """Where RabbitMQ does not keep to itself why access was refused."""
+    try:
+        yield
+    except AMQPError as wrong:
+        if wrong.code != 403:
+            raise
+        raise Refused(401, "not_authorised", wrong.text) from None
 
 
 def reply(value: Any, status: int = 200) -> Response:

@@ -16,7 +16,7 @@ from leveret.broker.permissions import READ
 from leveret.broker.queue import Queue
 from leveret.errors import AMQPError, CodecError
 from leveret.management.acting import Acting, confirming
-from leveret.management.calls import Call, Table, table
+from leveret.management.calls import Call, Table, refusing_openly, table
 from leveret.management.endpoints import Refused
 from leveret.management.topology import exchange_name
 from leveret.management.views import View
@@ -45,8 +45,6 @@ async def publish(call: Call) -> View:
         address = Address(exchange, key, True, False, encoded)
         call.broker.routers[vhost.name].publish(channel, address, header, payload)
     except AMQPError as wrong:
-        if wrong.code == 403:
-            raise
         raise Refused(400, "bad_request", f"{wrong.code} {wrong.text}") from None
     except CodecError as wrong:
         raise Refused(400, "bad_request", str(wrong)) from None
@@ -97,7 +95,8 @@ async def get(call: Call) -> list[View]:
     vhost = call.vhost()
     if call.names[1] not in vhost.queues:
         raise Refused(404, "not_found", f"NOT_FOUND - no queue '{call.names[1]}' in vhost '{vhost.name}'")
-    vhost.permissions.require(peer, READ, "queue", call.names[1])
+    with refusing_openly():
+        vhost.permissions.require(peer, READ, "queue", call.names[1])
     queue = vhost.queue(call.names[1], peer)
     channel = peer.channel(vhost)
     try:

@@ -18,7 +18,7 @@ from leveret.broker.peer import Peer
 from leveret.broker.users import ADMINISTRATOR
 from leveret.management import views
 from leveret.management.acting import confirming
-from leveret.management.calls import Call, Table, reply
+from leveret.management.calls import Call, Table, refusing_openly, reply
 from leveret.management.endpoints import Refused
 from leveret.management.lists import listed
 from leveret.wire.events import Address
@@ -121,7 +121,8 @@ async def aliveness(call: Call) -> views.View:
     """Declares a queue, publishes a message to it and takes it away again."""
     vhost = call.seen()
     peer, channel = confirming(call.user.name, vhost)
-    queue = vhost.declare_queue(ALIVENESS_QUEUE, False, False, False, {}, peer)
+    with refusing_openly():
+        queue = vhost.declare_queue(ALIVENESS_QUEUE, False, False, False, {}, peer)
     encoded = encode_shortstr("") + encode_shortstr(ALIVENESS_QUEUE)
     address = Address("", ALIVENESS_QUEUE, True, False, encoded)
     payload = b"test_message"

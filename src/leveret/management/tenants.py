@@ -84,7 +84,8 @@ def user_topic_permissions(call: Call) -> Any:
 
 @on("GET", "vhosts")
 def list_vhosts(call: Call) -> Any:
-    return [vhost_view(vhost) for vhost in usable(call)]
+    every = "monitoring" in call.user.tags
+    return [vhost_view(vhost) for vhost in (call.broker.vhosts.values() if every else usable(call))]
 
 
 def vhost_view(vhost: VirtualHost) -> dict[str, Any]:
