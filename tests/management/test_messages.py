@@ -88,7 +88,6 @@ def test_what_is_put_back_is_in_its_old_place(api: Api, name: str, mode: str) ->
     assert get(api, name, mode) == []
 
 
-@pytest.mark.missing_in_leveret("dead-lettering")
 def test_what_is_rejected_is_dead_lettered(api: Api, name: str) -> None:
     api("PUT", f"/queues/%2F/{name}-dead")
     api(

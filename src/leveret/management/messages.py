@@ -106,13 +106,19 @@ async def get(call: Call) -> list[View]:
             if found is None:
                 break
             taken.append(message_view(found[0], queue.ready, encoding, cut))
-        if channel.unacked and mode == "ack_requeue_false":
-            channel.ack(0, True)
-        elif channel.unacked:
-            channel.reject(0, True, mode.endswith("true"))
+        settle(channel, mode)
     finally:
         channel.close()
     return taken
+
+
+def settle(channel: Channel, mode: str) -> None:
+    """With `ack_requeue_true` nothing is said: the end of the channel gives everything back."""
+    for tag in list(channel.unacked):
+        if mode == "ack_requeue_false":
+            channel.ack(tag, False)
+        elif mode.startswith("reject"):
+            channel.reject(tag, mode == "reject_requeue_true")
 
 
 async def taken_from(call: Call, channel: Channel, queue: Queue) -> tuple[Message, int] | None:
