@@ -40,6 +40,10 @@ class StoreError(LeveretError):
     """The message store cannot be opened or written; the message says what to do."""
 
 
+class ConfigError(LeveretError):
+    """The broker's configuration is wrong; the message, one line, names the place and the key."""
+
+
 class ClientError(LeveretError):
     """Base of what the client reports to its user."""
 

@@ -82,6 +82,10 @@ class Users:
             return None
         return user if verify(password, user.password_hash, user.algorithm) else None
 
+    def known(self, name: str, loopback: bool) -> bool:
+        """May a user connect whom something other than a password has proved?"""
+        return name in self._users and (name != GUEST or loopback)
+
     def put(
         self,
         name: str,

@@ -2,7 +2,7 @@
 
 A function gets a Call and returns what is to be shown, True for "created", or None or False for "done"; what is wrong is
 raised: KeyError (404), InvalidSetting (400) or Refused. The functions are in management/tenants and
-management/parameters; management/app calls them for every path that it does not know itself.
+management/parameters; management/app calls them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TABLE: dict[tuple[str, ...], dict[str, Function]] = {}
 class Refused(LeveretError):
     """Not an error of the request itself: status, error and reason are told as they are."""
 
-    def __init__(self, status: int, error: str, reason: str) -> None:
+    def __init__(self, status: int, error: str, reason: object) -> None:
         super().__init__(reason)
         self.status = status
         self.error = error
@@ -45,7 +45,9 @@ def not_authorised(reason: str) -> Refused:
     return Refused(401, "not_authorised", reason)
 
 
-NO_VHOST = Refused(404, "not_found", "vhost_not_found")
+def no_vhost() -> Refused:
+    """Made anew each time, as all that is raised: an exception keeps what it has passed through."""
+    return Refused(404, "not_found", "vhost_not_found")
 
 
 def on(method: str, path: str) -> Callable[[F], F]:
@@ -65,14 +67,6 @@ def for_administrators(function: Function) -> Function:
         return function(call)
 
     return checked
-
-
-def find(parts: tuple[str, ...]) -> tuple[dict[str, Function], tuple[str, ...]]:
-    """The functions for a path, and the names in it; KeyError if there is no such path."""
-    for path, functions in TABLE.items():
-        if len(path) == len(parts) and all(known in ("*", part) for known, part in zip(path, parts, strict=True)):
-            return functions, tuple(part for known, part in zip(path, parts, strict=True) if known == "*")
-    raise KeyError("/".join(parts))
 
 
 def wanted(body: Any, *keys: str) -> list[Any]:
@@ -115,5 +109,5 @@ def existing(call: Call) -> VirtualHost:
     """The virtual host that the path names first, to write into."""
     vhost = call.broker.vhosts.get(call.names[0])
     if vhost is None:
-        raise NO_VHOST
+        raise no_vhost()
     return vhost

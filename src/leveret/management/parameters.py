@@ -9,11 +9,11 @@ from leveret.broker.users import ADMINISTRATOR
 from leveret.broker.vhost import VirtualHost
 from leveret.management import definitions, rows
 from leveret.management.endpoints import (
-    NO_VHOST,
     Call,
     existing,
     for_administrators,
     may_use,
+    no_vhost,
     not_authorised,
     on,
     usable,
@@ -62,7 +62,7 @@ def _writable(call: Call, kind: str) -> VirtualHost:
     if not allowed:
         raise not_authorised("User not authorised to access object")
     if vhost is None:
-        raise NO_VHOST
+        raise no_vhost()
     return vhost
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from leveret.errors import CodecError, ConnectionError
 from leveret.wire.values import decode_table
 
-MECHANISMS = ("PLAIN", "AMQPLAIN")
-
 
 def credentials(mechanism: str, response: bytes) -> tuple[str, str]:
     """User and password out of the client's response. Unknown mechanism or unreadable response: ConnectionError."""
@@ -26,6 +24,9 @@ def credentials(mechanism: str, response: bytes) -> tuple[str, str]:
         if isinstance(user, str) and isinstance(password, str):
             return user, password
     else:
-        offered = ", ".join(MECHANISMS)
-        raise ConnectionError(504, f"CHANNEL_ERROR - {mechanism} is not among the mechanisms offered ({offered})")
+        raise unknown_mechanism(mechanism)
     raise ConnectionError(501, f"FRAME_ERROR - invalid {mechanism} response")
+
+
+def unknown_mechanism(mechanism: str) -> ConnectionError:
+    return ConnectionError(503, f"COMMAND_INVALID - unknown authentication mechanism '{mechanism}'")

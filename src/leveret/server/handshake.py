@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from leveret import __version__
 from leveret.errors import ConnectionError
-from leveret.server.auth import MECHANISMS, credentials
+from leveret.server.auth import credentials, unknown_mechanism
 from leveret.wire import methods as m
 from leveret.wire.spec import FRAME_MIN_SIZE
 
 if TYPE_CHECKING:
-    from leveret.server.config import Limits
+    from leveret.server.config import Config
     from leveret.server.session import Session
 
 CAPABILITIES: dict[str, object] = dict.fromkeys(
@@ -48,8 +48,9 @@ def server_properties() -> dict[str, object]:
 class Handshake:
     """Answers the connection's methods for every session of a server."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, config: Config) -> None:
+        self._limits = config.limits
+        self._mechanisms = config.auth_mechanisms
 
     def start(self, session: Session) -> None:
         """The protocol header was ours."""
@@ -57,7 +58,7 @@ class Handshake:
             version_major=0,
             version_minor=9,
             server_properties=server_properties(),
-            mechanisms=" ".join(MECHANISMS).encode(),
+            mechanisms=" ".join(self._offered(session)).encode(),
             locales=b"en_US",
         )
         session.send(0, start)
@@ -90,8 +91,8 @@ class Handshake:
         if isinstance(name, str):
             session.given_name = name
         mechanism = method.mechanism
-        user, password = credentials(mechanism, method.response)
-        if session.broker.users.authenticate(user, password, session.loopback) is None:
+        user = self._user(session, mechanism, method.response)
+        if user is None:
             self._refuse(session, mechanism)
             return
         session.user = user
@@ -101,6 +102,23 @@ class Handshake:
             0,
             m.ConnectionTune(channel_max=limits.channel_max, frame_max=limits.frame_max, heartbeat=limits.heartbeat_s),
         )
+
+    def _offered(self, session: Session) -> list[str]:
+        """EXTERNAL is for clients whose certificate TLS has verified."""
+        certified = session.tls is not None and session.tls.verified
+        return [name for name in self._mechanisms if name != "EXTERNAL" or certified]
+
+    def _user(self, session: Session, mechanism: str, response: bytes) -> str | None:
+        """Who the client proved to be; None if it did not."""
+        if mechanism not in self._offered(session):
+            raise unknown_mechanism(mechanism)
+        if mechanism == "EXTERNAL":
+            named = None if session.tls is None else session.tls.user
+            users = session.broker.users
+            return named if named is not None and users.known(named, session.loopback) else None
+        user, password = credentials(mechanism, response)
+        found = session.broker.users.authenticate(user, password, session.loopback)
+        return None if found is None else found.name
 
     def _refuse(self, session: Session, mechanism: str) -> None:
         text = (

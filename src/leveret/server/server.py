@@ -21,6 +21,7 @@ from leveret.server.config import Config
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
 from leveret.server.session import Session
+from leveret.server.tls import TlsListener, make_context
 from leveret.server.turns import Turns
 from leveret.store.patience import WAIT_MS
 from leveret.store.store import Store
@@ -34,7 +35,9 @@ class Server:
         self.config = config
         self.limits = config.limits
         self.loop = asyncio.get_running_loop()
-        self.handshake = Handshake(config.limits)
+        context = None if config.tls_port is None else make_context(config.ssl_options)
+        self._tls = None if context is None else TlsListener(self, context)
+        self.handshake = Handshake(config)
         self.store = Store(config.directory, self._from_store_thread, self._fatal)
         self.broker = Broker(self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000))
         self.broker.timers.changed = self._set_timer
@@ -42,6 +45,8 @@ class Server:
         self.stopped = asyncio.Event()
         self.started_at_ms = self.now_ms()
         self._listeners: list[asyncio.Server] = []
+        self.port = 0  # in use, also where the system was to choose one; 0: not listening
+        self.tls_port = 0
         self._protocols: dict[Session, Protocol] = {}
         self.turns = Turns(self.loop, self._begin_turn, self._end_turn)
         self._reminded = False
@@ -66,24 +71,18 @@ class Server:
 
     async def _listen(self) -> None:
         config = self.config
-        if config.host is not None:
+        if config.tcp:
             listener = await self.loop.create_server(self._accept, config.host, config.port, backlog=1024)
             self._listeners.append(listener)
+            self.port = listener.sockets[0].getsockname()[1]
+        if self._tls is not None and config.tls_port is not None:
+            await self._tls.listen(config.host, config.tls_port)
+            self.tls_port = self._tls.port
         if config.socket is not None:
             remove_stale(config.socket)
             listener = await self.loop.create_unix_server(self._accept, str(config.socket), backlog=1024)
             os.chmod(config.socket, 0o600)
             self._listeners.append(listener)
-
-    @property
-    def port(self) -> int:
-        """The TCP port in use (the one the system chose, if it was asked for 0); 0 without TCP."""
-        for listener in self._listeners:
-            for socket in listener.sockets:
-                name = socket.getsockname()
-                if isinstance(name, tuple):
-                    return int(name[1])
-        return 0
 
     async def stop(self) -> None:
         """See the module's head. Safe to call twice."""
@@ -93,6 +92,8 @@ class Server:
         self._closing = True
         for listener in self._listeners:
             listener.close()
+        if self._tls is not None:
+            self._tls.close()
         self.turn()
         for session in list(self._protocols):
             if session.router is None:

@@ -14,6 +14,7 @@ from leveret.broker.channel import Channel
 from leveret.broker.peer import Peer
 from leveret.broker.router import Router
 from leveret.errors import AMQPError, ChannelError
+from leveret.server.certificate import CLEAR, Tls
 from leveret.wire.connection import Connection
 from leveret.wire.events import (
     Ack,
@@ -54,10 +55,11 @@ class Session(Peer):
         mark_dirty: Callable[[], None],
         hold: Callable[[], None],
         release: Callable[[], None],
+        message_bytes_max: int,
     ) -> None:
         super().__init__()
         self.broker: Final = broker
-        self.wire: Final = Connection(True)
+        self.wire: Final = Connection(True, message_bytes_max)
         self.router: Router | None = None
         self._on_method: Final = on_method
         self._on_header: Final = on_header
@@ -74,6 +76,7 @@ class Session(Peer):
         self.client_properties: dict[str, object] = {}
         self.capabilities: dict[str, object] = {}
         self.mechanism: str = ""
+        self.tls: Tls | None = None
         self.given_name: str = ""
         self.loopback: bool = False
         self.heartbeat_s: int = 0
@@ -97,7 +100,7 @@ class Session(Peer):
             "port": self.port,
             "peer_host": self.peer_host,
             "peer_port": self.peer_port,
-            "ssl": False,
+            **(CLEAR if self.tls is None else self.tls.view),
             "state": "closing" if self.ending else "running",
             "timeout": self.heartbeat_s,
             "frame_max": self.wire.frame_max,
