@@ -148,6 +148,10 @@ class FakeBroker:
         self.machine.send(channel, method)
         self.flush()
 
+    def confirm(self, channel: int, number: int, multiple: bool = False) -> None:
+        self.machine.ack(channel, number, multiple)
+        self.flush()
+
     def deliver(self, channel: int, tag: str, number: int, body: bytes, redelivered: bool = False) -> None:
         short = bytes((len(tag),)) + tag.encode()
         header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"

@@ -60,10 +60,14 @@ class Session:
 
     async def call(self, method: Method, *replies: str) -> Reply:
         """Send `method` and wait for one of `replies`. Bounded by the caller."""
+        return await self.ask(method, *replies)
+
+    def ask(self, method: Method, *replies: str) -> asyncio.Future[Reply]:
+        """Send `method`; the future brings its reply."""
         self.check()
         # Sent first: a method that cannot be encoded raises here, and then no reply is awaited.
         self.link.send(self.number, method)
-        return await self._replies.expect(*replies)
+        return self._replies.expect(*replies)
 
     def check(self) -> None:
         if self.error is not None:
@@ -71,8 +75,10 @@ class Session:
 
     async def confirm_select(self) -> None:
         if self.confirms is None:
-            await self.call(ConfirmSelect(), "confirm.select-ok")
+            selecting = self.ask(ConfirmSelect(), "confirm.select-ok")
+            # With the sending, not with the reply: the broker counts what is published behind it.
             self.confirms = Confirms(self.link.loop)
+            await selecting
 
     async def close(self) -> None:
         await self.call(ChannelClose(200, "Goodbye"), "channel.close-ok")
