@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from leveret.client import handshake
+from leveret.client import Backoff, handshake
 from leveret.client.transport import Link
 from leveret.client.url import Endpoint, Target
 from leveret.wire.connection import Connection as Machine
@@ -25,6 +25,7 @@ from leveret.wire.events import (
     Publish,
 )
 from leveret.wire.methods import (
+    BasicCancel,
     BasicCancelOk,
     BasicConsume,
     BasicConsumeOk,
@@ -55,6 +56,11 @@ def _consuming(method: Method) -> Method:
     return BasicConsumeOk(method.consumer_tag)
 
 
+def _cancelling(method: Method) -> Method | None:
+    assert isinstance(method, BasicCancel)
+    return None if method.no_wait else BasicCancelOk(method.consumer_tag)
+
+
 ANSWERS: dict[str, Answer] = {
     "connection.start-ok": lambda _: ConnectionTune(2047, 131072, 60),
     "connection.open": lambda _: ConnectionOpenOk(),
@@ -65,7 +71,7 @@ ANSWERS: dict[str, Answer] = {
     "queue.bind": lambda _: QueueBindOk(),
     "basic.qos": lambda _: BasicQosOk(),
     "basic.consume": _consuming,
-    "basic.cancel": lambda _: BasicCancelOk(),
+    "basic.cancel": _cancelling,
     "confirm.select": lambda _: ConfirmSelectOk(),
 }
 
@@ -170,9 +176,28 @@ class FakeBroker:
         if link.error is None:
             link.loop.call_soon(link.data_received, data)
 
+    def cut(self) -> None:
+        """End the link as a lost socket does."""
+        assert self.link is not None
+        self.link.connection_lost(None)
+
     def named(self, name: str) -> list[Method]:
         """Everything that came under this name, in order."""
         return [method for _, method in self.methods if method.name == name]
+
+
+async def until(condition: Callable[[], object], turns_max: int = 1000) -> None:
+    """Let the event loop go round until `condition` holds."""
+    for _ in range(turns_max):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the condition does not come true")
+
+
+def at_once() -> Backoff:
+    """Attempts to reconnect without pauses."""
+    return Backoff(sleep=lambda _: asyncio.sleep(0))
 
 
 async def turns(count: int = 6) -> None:

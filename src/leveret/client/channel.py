@@ -122,7 +122,7 @@ class Channel(Declaring):
 
     async def qos(self, prefetch_count: int, global_: bool = False) -> None:
         """How many unacknowledged deliveries each consumer started next may have (`global_`: the whole channel)."""
-        await self.call(BasicQos(0, prefetch_count, global_), "basic.qos-ok")
+        await self.call(lambda: BasicQos(0, prefetch_count, global_), "basic.qos-ok")
         if global_:
             self.prefetch_shared = prefetch_count
         else:
@@ -130,13 +130,13 @@ class Channel(Declaring):
 
     async def get(self, queue: str, no_ack: bool = False) -> Delivery | None:
         """One message, or None if none is ready."""
-        method = BasicGet(queue=self._queue(queue), no_ack=no_ack)
-        return await self._bounded(self._get(method), f"the reply to basic.get of queue {queue!r}")
+        return await self._bounded(self._get(queue, no_ack), f"the reply to basic.get of queue {queue!r}")
 
-    async def _get(self, method: BasicGet) -> Delivery | None:
+    async def _get(self, queue: str, no_ack: bool) -> Delivery | None:
         session = await self._open_session()
+        method = BasicGet(queue=self._queue(queue), no_ack=no_ack)
         reply = await session.call(method, "basic.get-ok", "basic.get-empty")
-        return fetched(session, reply, method.no_ack) if isinstance(reply, Content) else None
+        return fetched(session, reply, no_ack) if isinstance(reply, Content) else None
 
     async def consume(
         self,
@@ -149,20 +149,16 @@ class Channel(Declaring):
         arguments: Arguments = None,
     ) -> Consumer:
         """Have `callback` called with each delivery, on the event loop; it may be a coroutine function."""
-        tag = consumer_tag or f"leveret-{self.number}.{next(self._tags)}"
-        if tag in self.consumers:
-            raise ProtocolMisuse(f"consumer tag {tag!r} is in use on channel {self.number}")
         consumer = Consumer(
             self,
             callback,
-            self._queue(queue),
-            tag,
+            queue,
+            consumer_tag or f"leveret-{self.number}.{next(self._tags)}",
             no_ack=no_ack,
             exclusive=exclusive,
             arguments=arguments,
             prefetch=self.prefetch,
         )
-        # Known before the reply: deliveries follow it at once. A reconnect meanwhile must not start it twice.
         try:
             await self._bounded(self._start(consumer), f"the reply to basic.consume of queue {queue!r}")
         except BaseException:
@@ -172,15 +168,24 @@ class Channel(Declaring):
 
     async def _start(self, consumer: Consumer) -> None:
         session = await self._open_session()
+        if consumer.tag in self.consumers:
+            raise ProtocolMisuse(f"consumer tag {consumer.tag!r} is in use on channel {self.number}")
+        consumer.queue = self._queue(consumer.queue)
+        # Known before the reply: deliveries follow it at once.
         self.consumers[consumer.tag] = consumer
         await session.call(consumer.method(), "basic.consume-ok")
 
     def _give_up(self, consumer: Consumer) -> None:
-        """It did not start, as far as we know; should the broker start it all the same, it is to stop."""
-        if self.consumers.pop(consumer.tag, None) is not None and self._session is not None:
-            session = self._session
-            if session.error is None:
-                session.link.send(session.number, BasicCancel(consumer.tag, no_wait=True))
+        """It did not start, as far as we know."""
+        if self.consumers.get(consumer.tag) is consumer:
+            self._drop(consumer)
+
+    def _drop(self, consumer: Consumer) -> None:
+        """Whatever the broker made of it, on the present connection or the one being restored, it is to stop."""
+        self.consumers.pop(consumer.tag, None)
+        session = self._next or self._session
+        if session is not None:
+            session.abandon(consumer.tag, consumer.no_ack)
 
     async def cancel(self, consumer: Consumer) -> None:
         """See Consumer.cancel."""
@@ -188,14 +193,17 @@ class Channel(Declaring):
             return
         consumer.cancelled = True
         session = self._session
-        if session is not None and session.error is None:
-            try:
+        try:
+            if session is not None and session.error is None:
                 call = session.call(BasicCancel(consumer.tag), "basic.cancel-ok")
                 await self._bounded(call, "the reply to basic.cancel")
-            except (ConnectionLost, ChannelError):
-                log.debug("consumer %s went with its channel", consumer.tag)
-        self.consumers.pop(consumer.tag, None)
-        self._forget_auto_deleted(consumer.queue)
+                self.consumers.pop(consumer.tag, None)
+        except (ConnectionLost, ChannelError):
+            log.debug("consumer %s went with its channel", consumer.tag)
+        finally:
+            if self.consumers.get(consumer.tag) is consumer:
+                self._drop(consumer)
+            self._forget_auto_deleted(consumer.queue)
 
     def _forget_auto_deleted(self, queue: str) -> None:
         """A queue that went with its last consumer is not to come back after a reconnect."""
@@ -206,4 +214,4 @@ class Channel(Declaring):
 
     async def recover(self) -> None:
         """Have all unacknowledged deliveries of this channel put back into their queues."""
-        await self.call(BasicRecover(True), "basic.recover-ok")
+        await self.call(lambda: BasicRecover(True), "basic.recover-ok")

@@ -137,6 +137,7 @@ class Connection:
         channel.confirming = confirms
         await channel.reopen(link)
         self._channels[number] = channel
+        channel.resume()
         return channel
 
     def forget(self, number: int) -> None:
@@ -236,17 +237,21 @@ class Connection:
         self._notify(self.on_reconnect)
 
     async def _restore_on(self, link: Link) -> None:
+        """Everything, or the link is given up. Calls wait until all is there."""
+        channels = list(self._channels.values())
         try:
             self._take(link)
-            await bounded(self._restore(link), 6 * self.timeout_s, "the restoring of channels and queues")
+            restoring = self._restore(link, channels)
+            await bounded(restoring, 6 * self.timeout_s, "the restoring of channels and queues")
             if link.error is not None:
                 raise again(link.error)
+            for channel in channels:
+                channel.resume()
         except BaseException as error:
             link.end(ConnectionLost(f"not everything could be restored: {error}"))
             raise
 
-    async def _restore(self, link: Link) -> None:
-        channels = list(self._channels.values())
+    async def _restore(self, link: Link, channels: list[Channel]) -> None:
         for channel in channels:
             await channel.reopen(link)
         await Restorer(link, self.topology).restore()

@@ -51,6 +51,7 @@ class Session:
         self.on_end: Callable[[Exception], None] | None = None
         self.on_return: Callable[[Returned], None] | None = None
         self._replies = Replies(link.loop)
+        self._abandoned: dict[str, bool] = {}  # tags of consumers nobody has any more, and whether they were no_ack
         link.sessions[number] = self
 
     # ---- requests
@@ -80,8 +81,20 @@ class Session:
             self.confirms = Confirms(self.link.loop)
             await selecting
 
+    def abandon(self, tag: str, no_ack: bool) -> None:
+        """A consumer that the broker may have started, or may not have stopped, is to stop; no reply is awaited."""
+        self._abandoned[tag] = no_ack
+        if self.error is None:
+            self.link.send(self.number, BasicCancel(tag, no_wait=True))
+
     async def close(self) -> None:
         await self.call(ChannelClose(200, "Goodbye"), "channel.close-ok")
+
+    def discard(self, reason: Exception) -> None:
+        """Close it without waiting for the reply."""
+        if self.error is None:
+            self.link.send(self.number, ChannelClose(200, "Goodbye"))
+            self.end(reason)
 
     # ---- messages out
 
@@ -119,6 +132,14 @@ class Session:
         if consumer is not None:
             consumer.take(Delivery(self, event, consumer.no_ack))
         else:
+            self._stray(event)
+
+    def _stray(self, event: events.Delivery) -> None:
+        """A delivery that nobody takes: it goes back, and its consumer is to stop, or it would come again for ever."""
+        tag = event.consumer_tag
+        if tag not in self._abandoned:
+            self.abandon(tag, False)
+        if not self._abandoned[tag]:
             self.nack(event.delivery_tag, True, False)
 
     def confirmed(self, number: int, multiple: bool) -> None:
