@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from client.fake import FakeBroker, at_once, turns, until
-from client.support import Collector, run
-from leveret.client import Connection, Delivery, connect
+from client.support import Collector, Signal, run
+from leveret.client import Connection, ConnectionClosed, Delivery, connect, handshake
 from leveret.errors import ConnectionLost, WaitTimeout
 from leveret.wire.methods import (
     BasicCancel,
@@ -16,6 +17,7 @@ from leveret.wire.methods import (
     BasicConsumeOk,
     BasicGet,
     BasicGetEmpty,
+    ConnectionClose,
     Method,
     QueueDeclareOk,
     QueueDelete,
@@ -23,8 +25,8 @@ from leveret.wire.methods import (
 )
 
 
-async def connected(timeout_s: float = 10.0) -> Connection:
-    return await connect(backoff=at_once(), timeout_s=timeout_s)
+async def connected() -> Connection:
+    return await connect(backoff=at_once())
 
 
 def consumes_and_cancels(fake: FakeBroker) -> list[tuple[str, str]]:
@@ -120,11 +122,14 @@ def test_a_consumer_cancelled_while_it_is_started_again_is_stopped_behind_that(f
 
 def test_a_cancel_without_an_answer_holds_after_a_reconnect(fake: FakeBroker) -> None:
     async def main() -> None:
-        channel = await (await connected(timeout_s=0.01)).channel()
+        connection = await connected()
+        channel = await connection.channel()
         consumer = await channel.consume("q", print)
         del fake.answers["basic.cancel"]
+        connection.timeout_s = 0.01
         with pytest.raises(WaitTimeout):
             await consumer.cancel()
+        connection.timeout_s = 10.0
         fake.cut()
         await channel.qos(1)
         assert fake.links == 2 and len(fake.named("basic.consume")) == 1 and not channel.consumers
@@ -207,3 +212,61 @@ def test_a_queue_the_broker_named_is_asked_for_by_its_new_name(fake: FakeBroker,
         assert asked == ["amq.gen-new"]
 
     run(main())
+
+
+def test_a_host_that_is_none_is_tried_again_like_one_that_does_not_answer(
+    fake: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        connection = await connected()
+        plugged = handshake._connect
+        failures = [UnicodeError("label empty or too long"), OSError("refused")]
+
+        async def fail(*values: Any) -> None:
+            if failures:
+                raise failures.pop()
+            await plugged(*values)
+
+        monkeypatch.setattr(handshake, "_connect", fail)
+        fake.cut()
+        await until(lambda: connection.connected)
+        assert not failures and fake.links == 2
+
+    run(main())
+
+
+def test_a_failure_of_the_client_itself_ends_the_connection_and_says_so(
+    fake: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        connection = await connected()
+        channel = await connection.channel()
+        lost, closed = Signal(), Signal()
+
+        async def fail(*_: Any) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(handshake, "_connect", fail)
+        connection.on_lost, channel.on_close = lost, closed
+        waiting = asyncio.create_task(channel.qos(1))
+        fake.cut()
+        (error,) = await closed.wait()
+        assert connection.closed and "a bug" in str(error)
+        with pytest.raises(ConnectionLost):
+            await waiting
+        assert "a bug" in str((await lost.wait())[0])
+
+    run(main())
+
+
+def test_of_several_hosts_errors_the_brokers_refusal_is_raised(fake: FakeBroker) -> None:
+    def refuse(_: Method) -> Method:
+        return (
+            ConnectionClose(403, "ACCESS_REFUSED - no")
+            if fake.links == 1
+            else ConnectionClose(320, "CONNECTION_FORCED")
+        )
+
+    fake.answers["connection.start-ok"] = refuse
+    with pytest.raises(ConnectionClosed, match="403"):
+        run(connect("amqp://one,two/"))

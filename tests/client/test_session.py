@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from client.fake import FakeBroker, turns
-from client.support import run
+from client.support import Signal, run
 from leveret.client import connect
+from leveret.client.session import Session
+from leveret.errors import ChannelError, ConnectionLost, WaitTimeout
+from leveret.wire.methods import BasicCancel, BasicConsumeOk, ChannelClose, Method
 
 
 def test_a_publish_right_behind_confirm_select_counts(fake: FakeBroker) -> None:
@@ -35,5 +40,49 @@ def test_confirm_select_twice_at_once_is_sent_once(fake: FakeBroker) -> None:
         assert confirm is not None
         fake.confirm(1, 1)
         await confirm
+
+    run(main())
+
+
+def test_a_channel_not_opened_in_time_is_given_back(fake: FakeBroker) -> None:
+    async def main() -> None:
+        connection = await connect()
+        connection.timeout_s = 0.01
+        del fake.answers["channel.open"]
+        with pytest.raises(WaitTimeout):
+            await connection.channel()
+        await turns()
+        assert fake.link is not None and not fake.link.sessions and not fake.link.machine.channels
+
+    run(main())
+
+
+def test_a_session_on_an_ended_link_says_so_at_once(fake: FakeBroker) -> None:
+    async def main() -> None:
+        await connect(reconnect=False)
+        fake.cut()
+        assert fake.link is not None
+        with pytest.raises(ConnectionLost, match="cut"):
+            await Session(fake.link, 9).open()
+
+    run(main())
+
+
+def test_an_end_right_behind_the_start_of_a_consumer_is_not_missed(fake: FakeBroker) -> None:
+    async def main() -> None:
+        channel = await (await connect()).channel()
+        cancelled, closed = Signal(), Signal()
+        for tag, end in (("A", BasicCancel("A", True)), ("B", ChannelClose(541, "INTERNAL_ERROR"))):
+
+            def start(method: Method, tag: str = tag, end: Method = end) -> None:
+                fake.machine.send(1, BasicConsumeOk(tag))
+                fake.machine.send(1, end)
+                fake.flush()
+
+            fake.answers["basic.consume"] = start
+            await channel.consume("q", print, consumer_tag=tag, on_cancel=cancelled, on_close=closed)
+        await cancelled.wait()
+        (error,) = await closed.wait()
+        assert isinstance(error, ChannelError) and error.code == 541
 
     run(main())

@@ -12,7 +12,7 @@ import logging
 from itertools import count
 from typing import TYPE_CHECKING
 
-from leveret.client.consumer import Callback, Consumer
+from leveret.client.consumer import Callback, Consumer, OnCancel, OnClose
 from leveret.client.declaring import Arguments, Declaring
 from leveret.client.delivery import Delivery
 from leveret.client.publishing import Encoder
@@ -147,8 +147,15 @@ class Channel(Declaring):
         exclusive: bool = False,
         consumer_tag: str = "",
         arguments: Arguments = None,
+        on_cancel: OnCancel | None = None,
+        on_close: OnClose | None = None,
     ) -> Consumer:
-        """Have `callback` called with each delivery, on the event loop; it may be a coroutine function."""
+        """Have `callback` called with each delivery, on the event loop; it may be a coroutine function.
+
+        `on_cancel` and `on_close` (see Consumer) given here cannot miss an end that follows the start at once. Without
+        a prefetch (see qos) there is no limit to the deliveries under way. Raises ChannelError (404 no such queue, 403
+        in exclusive use by another consumer), ConnectionLost, WaitTimeout.
+        """
         consumer = Consumer(
             self,
             callback,
@@ -158,6 +165,8 @@ class Channel(Declaring):
             exclusive=exclusive,
             arguments=arguments,
             prefetch=self.prefetch,
+            on_cancel=on_cancel,
+            on_close=on_close,
         )
         try:
             await self._bounded(self._start(consumer), f"the reply to basic.consume of queue {queue!r}")

@@ -135,7 +135,11 @@ class Connection:
         channel = Channel(self, number)
         channel.prefetch = prefetch
         channel.confirming = confirms
-        await channel.reopen(link)
+        try:
+            await channel.reopen(link)
+        except BaseException as error:
+            channel.discard(error)
+            raise
         self._channels[number] = channel
         channel.resume()
         return channel
@@ -222,19 +226,29 @@ class Connection:
         self._notify(self.on_lost, error)
 
     async def _replace(self) -> None:
-        """Try until it works: a pause, a link, everything restored on it."""
+        """Try until it works."""
         attempt = 0
-        while True:
-            await self._backoff.wait(attempt)
-            attempt += 1
-            try:
-                await self._restore_on(await self._new_link())
-                break
-            except LeveretError as error:
-                log.warning("attempt %d to reconnect to %s failed: %s", attempt, self.target, error)
+        try:
+            while not await self._attempt(attempt):
+                attempt += 1
+        except Exception as error:  # a failure of the client itself: another attempt would end alike
+            log.exception("the connection to %s cannot be replaced", self.target)
+            self._finish(ConnectionLost(f"the connection was lost and cannot be replaced: {error!r}"))
+            self._notify(self.on_lost, error)
+            return
         log.info("connected again to %s", self.target)
         self._established.set()
         self._notify(self.on_reconnect)
+
+    async def _attempt(self, number: int) -> bool:
+        """A pause, a link, everything restored on it; False if the broker or the network was against it."""
+        await self._backoff.wait(number)
+        try:
+            await self._restore_on(await self._new_link())
+        except LeveretError as error:
+            log.warning("attempt %d to reconnect to %s failed: %s", number + 1, self.target, error)
+            return False
+        return True
 
     async def _restore_on(self, link: Link) -> None:
         """Everything, or the link is given up. Calls wait until all is there."""

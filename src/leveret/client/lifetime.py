@@ -160,6 +160,11 @@ class Lifetime:
         if session.error is not None:
             self._session_ended(session.error)
 
+    def discard(self, reason: BaseException) -> None:
+        """It was not opened in time; its number is free again once the broker has closed it."""
+        if self._next is not None:
+            self._next.discard(ConnectionLost(f"channel {self.number} was given up while it was opened: {reason}"))
+
     def lose(self, error: Exception) -> None:
         """The connection will not come back."""
         if self._closed is None:

@@ -46,13 +46,14 @@ class Session:
         self.link = link
         self.number = number
         self.consumers = {} if consumers is None else consumers
-        self.error: Exception | None = None
+        self.error = link.error
         self.confirms: Confirms | None = None
         self.on_end: Callable[[Exception], None] | None = None
         self.on_return: Callable[[Returned], None] | None = None
         self._replies = Replies(link.loop)
         self._abandoned: dict[str, bool] = {}  # tags of consumers nobody has any more, and whether they were no_ack
-        link.sessions[number] = self
+        if self.error is None:
+            link.sessions[number] = self
 
     # ---- requests
 
