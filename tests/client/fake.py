@@ -29,6 +29,7 @@ from leveret.wire.methods import (
     BasicCancelOk,
     BasicConsume,
     BasicConsumeOk,
+    BasicGetOk,
     BasicQosOk,
     ChannelCloseOk,
     ChannelOpenOk,
@@ -156,6 +157,10 @@ class FakeBroker:
 
     def confirm(self, channel: int, number: int, multiple: bool = False) -> None:
         self.machine.ack(channel, number, multiple)
+        self.flush()
+
+    def answer_get(self, channel: int, number: int, body: bytes) -> None:
+        self.machine.send_content(channel, BasicGetOk(number, False, "", "q", 0), b"\x00\x00", body)
         self.flush()
 
     def deliver(self, channel: int, tag: str, number: int, body: bytes, redelivered: bool = False) -> None:

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from client.fake import FakeBroker, turns
+from client.fake import FakeBroker, at_once, turns, until
 from client.support import Signal, run
 from leveret.client import connect
 from leveret.client.session import Session
 from leveret.errors import ChannelError, ConnectionLost, WaitTimeout
-from leveret.wire.methods import BasicCancel, BasicConsumeOk, ChannelClose, Method
+from leveret.wire.methods import BasicCancel, BasicConsumeOk, BasicNack, ChannelClose, ConnectionBlocked, Method
 
 
 def test_a_publish_right_behind_confirm_select_counts(fake: FakeBroker) -> None:
@@ -84,5 +84,79 @@ def test_an_end_right_behind_the_start_of_a_consumer_is_not_missed(fake: FakeBro
         await cancelled.wait()
         (error,) = await closed.wait()
         assert isinstance(error, ChannelError) and error.code == 541
+
+    run(main())
+
+
+def test_a_message_that_comes_too_late_for_its_get_goes_back(fake: FakeBroker) -> None:
+    async def main() -> None:
+        channel = await (await connect()).channel()
+        for no_ack in (False, True):
+            getting = asyncio.create_task(channel.get("q", no_ack))
+            await turns()
+            getting.cancel()
+            await turns()
+            fake.answer_get(channel.number, 7, b"late")
+            await turns()
+            nacks = fake.named("basic.nack")
+            assert [(m.delivery_tag, m.requeue) for m in nacks if isinstance(m, BasicNack)] == [(7, True)]
+
+    run(main())
+
+
+def test_a_get_given_up_and_never_answered_leaves_nothing_behind(fake: FakeBroker) -> None:
+    async def main() -> None:
+        connection = await connect(reconnect=False)
+        channel = await connection.channel()
+        getting = asyncio.create_task(channel.get("q"))
+        await turns()
+        getting.cancel()
+        await turns()
+        fake.cut()
+        await turns()
+        assert not fake.named("basic.nack") and channel.closed
+
+    run(main())
+
+
+def test_who_blocks_publishers_and_dies_blocks_them_no_more(fake: FakeBroker) -> None:
+    async def main() -> None:
+        connection = await connect(backoff=at_once())
+        channel = await connection.channel()
+        told: list[tuple[bool, str]] = []
+        connection.on_blocked = lambda blocked, reason: told.append((blocked, reason))
+        fake.send(0, ConnectionBlocked("low on memory"))
+        await until(lambda: connection.blocked)
+        publishing = asyncio.create_task(channel.publish(b"x", routing_key="q"))
+        await turns()
+        assert not fake.published
+        fake.cut()
+        assert told == [(True, "low on memory"), (False, "")] and not connection.blocked
+        await publishing
+        await turns()
+        assert fake.links == 2 and [message.body for message in fake.published] == [b"x"]
+
+    run(main())
+
+
+def test_a_publish_waits_for_room_in_the_socket(fake: FakeBroker) -> None:
+    async def main() -> None:
+        connection = await connect(backoff=at_once())
+        channel = await connection.channel()
+        assert fake.link is not None
+        fake.link.pause_writing()
+        publishing = asyncio.create_task(channel.publish(b"1", routing_key="q"))
+        draining = asyncio.create_task(channel.drain())
+        await turns()
+        assert not fake.published and not draining.done()
+        fake.link.resume_writing()
+        await asyncio.gather(publishing, draining)
+        fake.link.pause_writing()
+        publishing = asyncio.create_task(channel.publish(b"2", routing_key="q"))
+        await turns()
+        fake.cut()
+        await publishing
+        await turns()
+        assert [message.body for message in fake.published] == [b"1", b"2"]
 
     run(main())

@@ -70,10 +70,7 @@ class Channel(Declaring):
     async def _publish(
         self, body: bytes, exchange: str, routing_key: str, properties: BasicProperties | None, mandatory: bool
     ) -> None:
-        link = (await self._open_session()).link
-        if link.blocked or not link.may_write.is_set():
-            await link.may_publish.wait()
-            await link.may_write.wait()
+        await self._room()
         confirm = self.publish_nowait(
             body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=mandatory
         )
@@ -105,10 +102,17 @@ class Channel(Declaring):
         await bounded(self._drain(), timeout_s, "room for more messages")
 
     async def _drain(self) -> None:
-        link = (await self._open_session()).link
-        link.flush()
-        await link.may_publish.wait()
-        await link.may_write.wait()
+        (await self._open_session()).link.flush()
+        await self._room()
+
+    async def _room(self) -> None:
+        """Wait for a link that takes a message now. One that ends while it is waited for is followed by another."""
+        while True:
+            link = (await self._open_session()).link
+            if link.may_publish.is_set() and link.may_write.is_set():
+                return
+            await link.may_publish.wait()
+            await link.may_write.wait()
 
     async def confirm_select(self) -> None:
         """From now on each publish is confirmed. Safe to call twice."""
@@ -129,13 +133,22 @@ class Channel(Declaring):
             self.prefetch = prefetch_count
 
     async def get(self, queue: str, no_ack: bool = False) -> Delivery | None:
-        """One message, or None if none is ready."""
+        """One message, or None if none is ready. One that comes too late for this call goes back to its queue.
+
+        Raises ChannelError (404 no such queue, 405 another connection's), ConnectionLost, WaitTimeout.
+        """
         return await self._bounded(self._get(queue, no_ack), f"the reply to basic.get of queue {queue!r}")
 
     async def _get(self, queue: str, no_ack: bool) -> Delivery | None:
         session = await self._open_session()
         method = BasicGet(queue=self._queue(queue), no_ack=no_ack)
-        reply = await session.call(method, "basic.get-ok", "basic.get-empty")
+        asked = session.ask(method, "basic.get-ok", "basic.get-empty")
+        try:
+            reply = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            if not no_ack:
+                asked.add_done_callback(session.give_back)
+            raise
         return fetched(session, reply, no_ack) if isinstance(reply, Content) else None
 
     async def consume(

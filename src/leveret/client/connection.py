@@ -59,7 +59,7 @@ class Connection:
     """Made by `connect`. The callbacks are called on the event loop and must not block:
 
     `on_lost(error)` when the link ends, `on_reconnect()` when all is restored, `on_blocked(blocked, reason)` when the
-    broker blocks publishers or lets them go on.
+    broker blocks publishers, and when it does so no more (lets them go on, or the link ends).
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Connection:
             raise again(link.error)
 
     def _blocked(self, blocked: bool, reason: str) -> None:
-        log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "lets publishers go on")
+        log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "blocks publishers no more")
         self._notify(self.on_blocked, blocked, reason)
 
     def _lost(self, error: Exception) -> None:

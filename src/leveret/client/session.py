@@ -126,6 +126,14 @@ class Session:
         if self.error is None:
             self.link.send(self.number, BasicReject(delivery_tag, requeue))
 
+    def give_back(self, asked: asyncio.Future[Reply]) -> None:
+        """The reply to a basic.get that nobody waits for any more."""
+        if asked.cancelled() or asked.exception() is not None:
+            return
+        method = asked.result().method
+        if isinstance(method, BasicGetOk):
+            self.nack(method.delivery_tag, True, False)
+
     # ---- what arrives
 
     def deliver(self, event: events.Delivery) -> None:
