@@ -9,7 +9,7 @@ import pytest
 
 from client.fake import FakeBroker, at_once, turns, until
 from client.support import Collector, Signal, run
-from leveret.client import Connection, ConnectionClosed, Delivery, connect, handshake
+from leveret.client import Backoff, Connection, ConnectionClosed, Delivery, connect, handshake
 from leveret.errors import ConnectionLost, WaitTimeout
 from leveret.wire.methods import (
     BasicCancel,
@@ -270,3 +270,23 @@ def test_of_several_hosts_errors_the_brokers_refusal_is_raised(fake: FakeBroker)
     fake.answers["connection.start-ok"] = refuse
     with pytest.raises(ConnectionClosed, match="403"):
         run(connect("amqp://one,two/"))
+
+
+@pytest.mark.parametrize(("lived_s", "attempts"), [(30.0, [0, 1, 2]), (0.0, [0, 0, 0])])
+def test_a_connection_has_to_live_for_a_while_before_pauses_are_short_again(
+    fake: FakeBroker, lived_s: float, attempts: list[int]
+) -> None:
+    waited: list[int] = []
+
+    class Remembering(Backoff):
+        async def wait(self, attempt: int) -> None:
+            waited.append(attempt)
+
+    async def main() -> None:
+        connection = await connect(backoff=Remembering(max_s=lived_s))
+        for _ in attempts:
+            fake.cut()
+            await until(lambda: connection.connected)
+        assert waited == attempts
+
+    run(main())

@@ -88,6 +88,8 @@ class Connection:
         self._established = asyncio.Event()  # there is a link and all is restored on it, or there never will be
         self._closed: Exception | None = None
         self._replacing: asyncio.Task[None] | None = None
+        self._attempts = 0  # to connect again; counted on over links that did not live long
+        self._established_at_s = 0.0
 
     # ---- what it is
 
@@ -153,6 +155,10 @@ class Connection:
     async def open(self) -> None:
         link = await self._new_link()
         self._take(link)
+        self._establish()
+
+    def _establish(self) -> None:
+        self._established_at_s = asyncio.get_running_loop().time()
         self._established.set()
 
     async def established(self) -> None:
@@ -227,26 +233,28 @@ class Connection:
 
     async def _replace(self) -> None:
         """Try until it works."""
-        attempt = 0
+        if asyncio.get_running_loop().time() - self._established_at_s >= self._backoff.max_s:
+            self._attempts = 0
         try:
-            while not await self._attempt(attempt):
-                attempt += 1
+            while not await self._attempt():
+                pass
         except Exception as error:  # a failure of the client itself: another attempt would end alike
             log.exception("the connection to %s cannot be replaced", self.target)
             self._finish(ConnectionLost(f"the connection was lost and cannot be replaced: {error!r}"))
             self._notify(self.on_lost, error)
             return
         log.info("connected again to %s", self.target)
-        self._established.set()
+        self._establish()
         self._notify(self.on_reconnect)
 
-    async def _attempt(self, number: int) -> bool:
+    async def _attempt(self) -> bool:
         """A pause, a link, everything restored on it; False if the broker or the network was against it."""
-        await self._backoff.wait(number)
+        self._attempts += 1
+        await self._backoff.wait(self._attempts - 1)
         try:
             await self._restore_on(await self._new_link())
         except LeveretError as error:
-            log.warning("attempt %d to reconnect to %s failed: %s", number + 1, self.target, error)
+            log.warning("attempt %d to reconnect to %s failed: %s", self._attempts, self.target, error)
             return False
         return True
 
