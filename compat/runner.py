@@ -71,7 +71,7 @@ def _execute(suite: Suite, command: list[str], folder: Path, broker: Broker, pla
             **os.environ,
             "PYTHONPATH": f"{REDIRECT}{os.pathsep}{folder}",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PATH": os.pathsep.join([str(tools), str(Path(command[0]).parent), os.environ.get("PATH", "")]),
             "COMPAT_PORTS": ",".join(f"{old}={new}" for old, new in ports.items()),
             **{key: value.format(folder=folder) for key, value in suite.environment.items()},
         }
