@@ -19,7 +19,9 @@ __all__ = ["KINDS", "Broker", "BrokerFailed", "Leveret", "RabbitMQ"]
 
 def certificates(suite: Suite, folder: Path, to: Path) -> dict[str, Path]:
     """The broker's certificate files, by RabbitMQ's option names, in `to`, where the broker may read them."""
-    texts = _own() if suite.certificates is None else _of_suite(suite.certificates, folder)
+    given = suite.certificates
+    has_them = given is not None and (folder / (given.dockerfile or given.authority)).exists()
+    texts = _of_suite(given, folder) if given is not None and has_them else _own()
     files = {option: to / f"{option}.pem" for option in texts}
     for option, path in files.items():
         path.write_text(texts[option])

@@ -57,6 +57,8 @@ def _arguments(suite: Suite, folder: Path, report: Path, chosen: str) -> list[st
     # -o addopts: coverage and the like that a suite asks for by itself.
     arguments = [*suite.paths(folder), f"--junitxml={report}", "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
     arguments += [f"--timeout={suite.test_s_max}", *suite.arguments]
+    if (folder / "conftest.py").exists():
+        arguments += suite.conftest_arguments
     arguments += [f"--deselect={test}" for test in suite.deselect]
     return [*arguments, "-k", chosen] if chosen else arguments
 

@@ -36,6 +36,8 @@ class Suite:
     """Requirements of its virtual environment. The package itself is imported from SRC."""
     arguments: tuple[str, ...] = ()
     """For pytest."""
+    conftest_arguments: tuple[str, ...] = ()
+    """Options of the conftest.py at its root, which distributions may lack."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables it reads; {url}, {port}, {tls_port} and {folder} are filled in."""
     docker: bool = False
