@@ -124,7 +124,6 @@ def test_the_maximum_cannot_be_changed(channel: BlockingChannel, name: str) -> N
         prioritised(channel, name, 6)
 
 
-@pytest.mark.missing_in_leveret("policies")
 def test_a_policy_cannot_set_the_maximum(managed_broker: Broker) -> None:
     """docs/priority: priorities belong to a queue from its declaration on, so that only an argument can ask for them."""
     policy = {"pattern": ".*", "definition": {"max-priority": 5}}
