@@ -1,6 +1,6 @@
 """Definitions in RabbitMQ's JSON, both ways: out of one broker and into a fresh one of the other kind.
 
-RabbitMQ's definitions page; the parametrised tests ask the same of both brokers.
+rabbitmq.com/docs/definitions; the other tests ask the same of both brokers.
 """
 
 from __future__ import annotations

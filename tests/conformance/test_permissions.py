@@ -1,4 +1,4 @@
-"""Permissions: RabbitMQ's access-control page, "How Authorisation Works" and "Topic Authorisation"."""
+"""Permissions: rabbitmq.com/docs/access-control, "How Authorisation Works" and "Topic Authorisation"."""
 
 from __future__ import annotations
 
