@@ -12,6 +12,7 @@ from leveret.wire import machine
 from leveret.wire import methods as m
 from leveret.wire.connection import ADDRESSES_MAX, Connection
 from leveret.wire.frames import header_payload
+from leveret.wire.properties import BasicProperties, encode_properties
 from leveret.wire.spec import PROTOCOL_HEADER
 
 
@@ -295,3 +296,12 @@ def test_names_of_delivered_content_may_be_any_octets() -> None:
     server.send_content(1, m.BasicGetOk(routing_key=key), b"\x00\x00", b"")
     (content,) = client.receive(server.take())
     assert isinstance(content, e.Content) and content.method == m.BasicGetOk(routing_key=key)
+
+
+def test_properties_too_large_for_a_frame_are_refused_where_they_are_sent() -> None:
+    client, server = opened()
+    client.tune(0, 4096)
+    large = encode_properties(BasicProperties(headers={"x": "y" * 5000}))
+    with pytest.raises(ProtocolMisuse, match="fewer or shorter"):
+        client.send_content(1, m.BasicPublish(), large, b"body")
+    assert client.take() == b"" and server.receive(b"") == []

@@ -9,7 +9,7 @@ from typing import Final
 
 from leveret.errors import ProtocolMisuse
 from leveret.wire.channel import ChannelMachine
-from leveret.wire.frames import HEARTBEAT, content_frames, deliver_frames, header_payload, method_frame
+from leveret.wire.frames import HEARTBEAT, OVERHEAD, content_frames, deliver_frames, header_payload, method_frame
 from leveret.wire.machine import (
     CHANNEL_CLOSING,
     CHANNEL_OPEN,
@@ -85,6 +85,7 @@ class Sender:
     def send_content(self, number: int, method: Method, properties: bytes, body: bytes) -> None:
         """A method with content; `properties` as wire/properties encodes them."""
         header = header_payload(len(body), properties)
+        self._check_header(header)
         self._write(content_frames(number, encode_method(method), header, body, self.frame_max))
 
     def pass_content(self, number: int, method: Method, header: bytes, body: bytes) -> None:
@@ -93,7 +94,14 @@ class Sender:
 
     def publish(self, number: int, payload: bytes, header: bytes, body: bytes) -> None:
         """basic.publish whose `payload` was encoded before (encode_method), for publishing many alike."""
+        self._check_header(header)
         self._write(content_frames(number, payload, header, body, self.frame_max))
+
+    def _check_header(self, header: bytes) -> None:
+        """Bodies are cut to fit into frames; a header frame cannot be, and one that is too large ends the connection."""
+        if self.frame_max and len(header) > self.frame_max - OVERHEAD:
+            text = f"the properties take {len(header) - 12} octets, a frame holds {self.frame_max - OVERHEAD - 12}"
+            raise ProtocolMisuse(f"{text}: fewer or shorter headers are needed")
 
     def deliver(
         self,
