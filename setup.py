@@ -42,6 +42,7 @@ COMPILED = [
     "src/leveret/broker/expiry.py",
     "src/leveret/broker/queue.py",
     "src/leveret/broker/vhost.py",
+    "src/leveret/broker/replies.py",
     "src/leveret/broker/router.py",
     "src/leveret/broker/broker.py",
     "src/leveret/server/session.py",

@@ -189,8 +189,8 @@ class RabbitMQ(Broker):
             "log.file.level = warning",
         ]
         (self.directory / "rabbitmq.conf").write_text("\n".join(settings) + "\n")
-        plugins = "rabbitmq_management" if self.management else ""
-        (self.directory / "enabled_plugins").write_text(f"[{plugins}].\n")
+        plugins = ["rabbitmq_consistent_hash_exchange", *(["rabbitmq_management"] if self.management else [])]
+        (self.directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         if os.geteuid() == 0:
             account = pwd.getpwnam(self.user)
             for path in (self.directory, *self.directory.iterdir()):

@@ -30,7 +30,6 @@ CAPABILITIES = [
 ]
 
 
-@pytest.mark.missing_in_leveret("direct reply-to")
 def test_the_broker_lists_its_capabilities(connection: BlockingConnection) -> None:
     properties = connection._impl.server_properties
     assert {name: properties["capabilities"].get(name) for name in CAPABILITIES} == dict.fromkeys(CAPABILITIES, True)

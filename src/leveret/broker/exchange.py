@@ -13,19 +13,42 @@ from leveret.broker.headers import HeaderMatch, check_match
 from leveret.broker.topic import TopicTrie
 
 if TYPE_CHECKING:
+    from leveret.broker.confirms import Confirms
+    from leveret.broker.peer import Peer
     from leveret.broker.router import Headers
+    from leveret.wire.scan import Scan
 
 Identity = tuple[str, str, str, str]
 """Kind and name of the destination, key, arguments."""
 
 
 class Destination:
-    """What a binding leads to: a queue or an exchange. `incoming`: the bindings that lead here."""
+    """What a binding or a name leads to: an exchange, or a place that takes messages, which mostly is a queue.
+
+    `incoming`: the bindings that lead here.
+    """
 
     def __init__(self, kind: str, name: str) -> None:
         self.kind: Final = kind
         self.name: Final = name
         self.incoming: Final[dict[tuple[str, str, str], Binding]] = {}
+
+    def publish(
+        self,
+        address: bytes,
+        header: bytes,
+        body: bytes,
+        scan: Scan,
+        expiration_ms: int,
+        confirms: Confirms | None,
+        sequence: int,
+        peer: Peer | None,
+    ) -> None:
+        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe.
+
+        `peer` sent it; nobody did if the broker moves it here itself.
+        """
+        raise NotImplementedError
 
 
 class Binding:

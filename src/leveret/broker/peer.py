@@ -26,6 +26,8 @@ class Peer:
         # True while its socket takes no more: its consumers get nothing. They wait in `waiting`.
         self.congested: bool = False
         self.waiting: list[Consumer] = []
+        # True while its client leaves more unread than it may: direct replies to it are dropped.
+        self.unread: bool = False
 
     def view(self) -> dict[str, object]:
         """The connection in the words of RabbitMQ's management API."""

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from leveret.broker.arguments import parse_expiration, type_name
-from leveret.broker.exchange import Exchange, route
-from leveret.broker.queue import Queue
+from leveret.broker.exchange import Destination, Exchange, route
+from leveret.broker.replies import with_reply_to
 from leveret.errors import ChannelError, CodecError, ConnectionError
 from leveret.wire.events import Address
 from leveret.wire.properties import decode_properties, encode_properties
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Route:
     """The queues an address leads to, whatever the message."""
 
-    def __init__(self, queues: list[Queue]) -> None:
+    def __init__(self, queues: list[Destination]) -> None:
         self.queues: Final = queues
 
 
@@ -39,6 +39,9 @@ class Router:
     def publish(self, channel: Channel, address: Address, header: bytes, body: bytes) -> None:
         """basic.publish. Wrong use raises ChannelError or ConnectionError; nothing is routed then."""
         scan = self._check(channel, address, header)
+        if scan.reply_at:
+            self._exchange(address)
+            header = with_reply_to(channel, header, scan)
         expiration_ms = self._expiration(address, scan) if scan.has_expiration else -1
         found = address.route
         if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
@@ -56,13 +59,14 @@ class Router:
         """tx.commit: what was published goes to the queues found then, as far as they are there now."""
         transaction = channel.transaction
         if transaction is not None:
-            by_name = self._vhost.queues
+            by_name, replies = self._vhost.queues, self._vhost.replies
             for address, header, body, expiration_ms, names in transaction.take_publishes():
                 scan = self._scanner.scan(header)
-                queues = [by_name[name] for name in names if name in by_name]
+                queues: list[Destination] = [by_name[name] for name in names if name in by_name]
+                queues.extend(replies[name] for name in names if name in replies)
                 self._enter(channel, address, header, body, scan, expiration_ms, queues, transaction.confirms)
 
-    def _names(self, address: Address, header: bytes, scan: Scan, queues: list[Queue]) -> list[str]:
+    def _names(self, address: Address, header: bytes, scan: Scan, queues: list[Destination]) -> list[str]:
         """The queues for which a message of a transaction is meant; the default exchange's need not be there yet."""
         if address.exchange:
             return [queue.name for queue in queues]
@@ -77,7 +81,7 @@ class Router:
         body: bytes,
         scan: Scan,
         expiration_ms: int,
-        queues: list[Queue],
+        queues: list[Destination],
         confirms: Confirms | None,
     ) -> None:
         """Into each of the queues; if there is none, back to the publisher if the message is mandatory."""
@@ -124,16 +128,18 @@ class Router:
             raise ChannelError(403, f"ACCESS_REFUSED - {text}")
         return exchange
 
-    def _find(self, address: Address, header: bytes, scan: Scan) -> list[Queue]:
+    def _find(self, address: Address, header: bytes, scan: Scan) -> list[Destination]:
         vhost = self._vhost
         exchange = self._exchange(address)
         headers = Headers(header, scan)
         keys = [address.routing_key]
         if scan.has_copies:
             keys.extend(copies(headers.table()))
-        found = route(exchange, keys, headers, vhost.queues, vhost.exchanges)
-        queues = [cast(Queue, queue) for queue in found]
-        if not headers.used:
+        queues = route(exchange, keys, headers, vhost.queues, vhost.exchanges)
+        replies = len(queues)
+        if vhost.replies and exchange.name == "":
+            queues.extend(vhost.replies[key] for key in keys if key in vhost.replies)
+        if not headers.used and len(queues) == replies:
             address.route = Route(queues)
             address.route_epoch = vhost.epoch
         return queues

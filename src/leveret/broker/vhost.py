@@ -27,6 +27,7 @@ from leveret.errors import ChannelError
 
 if TYPE_CHECKING:
     from leveret.broker.peer import Peer
+    from leveret.broker.replies import ReplyConsumer
     from leveret.store.store import Store
 
 TRACE: Final = "amq.rabbitmq.trace"
@@ -63,6 +64,8 @@ class VirtualHost:
         """Milliseconds since the epoch, set by the server before it lets anything happen."""
         self.queues: Final[dict[str, Queue]] = {}
         self.exchanges: Final[dict[str, Exchange]] = {}
+        self.replies: Final[dict[str, ReplyConsumer]] = {}
+        """Who waits for direct replies, by the name that answers go to."""
         self.epoch: int = 0
         """Grows with every change of exchanges, queues or bindings: routes found earlier hold no more."""
         self.dead_letters: Final = DeadLetters(self)
@@ -103,6 +106,10 @@ class VirtualHost:
         if exchange is None:
             raise ChannelError(404, f"NOT_FOUND - no exchange '{name}' in vhost '{self.name}'")
         return exchange
+
+    def random_name(self) -> str:
+        """A name that nobody can guess."""
+        return self._random_name()
 
     def source(self, name: str) -> Exchange:
         """The exchange at the beginning of a binding: 403 for the default one, or 404."""
