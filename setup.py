@@ -44,6 +44,8 @@ COMPILED = [
     "src/leveret/broker/vhost.py",
     "src/leveret/broker/replies.py",
     "src/leveret/broker/router.py",
+    "src/leveret/broker/consistent_hash.py",
+    "src/leveret/broker/delay.py",
     "src/leveret/broker/broker.py",
     "src/leveret/server/session.py",
     "src/leveret/server/turns.py",

@@ -7,7 +7,7 @@ are only decoded if a headers exchange is on the way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from leveret.broker.headers import HeaderMatch, check_match
 from leveret.broker.topic import TopicTrie
@@ -83,6 +83,8 @@ class Exchange(Destination):
         self.bindings: Final[dict[Identity, Binding]] = {}
         # What its arguments and policies together ask for: set by `configure`.
         self.alternate: str = ""
+        # Of a message's further keys (CC, BCC) it takes no notice.
+        self.one_key: bool = False
         self.configure(arguments)
 
     def configure(self, settings: dict[str, object]) -> None:
@@ -171,7 +173,7 @@ class TopicExchange(Exchange):
         self._trie.erase(binding.key, binding.identity)
 
     def matches(self, key: str, headers: Headers) -> list[Destination]:
-        return [found for found in self._trie.matches(key) if isinstance(found, Destination)]
+        return cast(list[Destination], self._trie.matches(key))
 
 
 class HeadersExchange(Exchange):
@@ -195,22 +197,6 @@ class HeadersExchange(Exchange):
     def matches(self, key: str, headers: Headers) -> list[Destination]:
         table = headers.table()
         return [self.bindings[identity].destination for identity, rule in self._rules.items() if rule.matches(table)]
-
-
-def make_exchange(
-    name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
-) -> Exchange:
-    """An exchange of one of EXCHANGE_TYPES."""
-    if type == "direct":
-        return DirectExchange(name, type, durable, auto_delete, internal, arguments)
-    if type == "fanout":
-        return FanoutExchange(name, type, durable, auto_delete, internal, arguments)
-    if type == "topic":
-        return TopicExchange(name, type, durable, auto_delete, internal, arguments)
-    return HeadersExchange(name, type, durable, auto_delete, internal, arguments)
-
-
-EXCHANGE_TYPES: Final = ("direct", "fanout", "topic", "headers")
 
 
 def route(
@@ -237,10 +223,14 @@ def route(
                     matched.append(queue)
             else:
                 matched.extend(current.matches(key, headers))
+                if current.one_key:
+                    break
         if not matched and current.alternate:
             alternate = exchanges.get(current.alternate)
             if alternate is not None:
                 matched.append(alternate)
+        if len(matched) == 1 and not found and not waiting and not isinstance(matched[0], Exchange):
+            return matched
         for destination in matched:
             if not isinstance(destination, Exchange):
                 found[destination.name] = destination

@@ -15,10 +15,13 @@ from leveret.broker.dead_letters import DeadLetters
 from leveret.broker.definitions import (
     binding_definition,
     binding_key,
+    delay_line_definition,
     exchange_definition,
     queue_definition,
 )
-from leveret.broker.exchange import EXCHANGE_TYPES, Binding, Destination, Exchange, make_exchange
+from leveret.broker.delay import DelayedExchange, DelayLine
+from leveret.broker.exchange import Binding, Destination, Exchange
+from leveret.broker.exchange_types import check_arguments, check_type, make_exchange
 from leveret.broker.ids import QueueIds
 from leveret.broker.level import Level
 from leveret.broker.queue import Queue
@@ -138,16 +141,17 @@ class VirtualHost:
         arguments: dict[str, object],
     ) -> Exchange:
         """Make the exchange, or check that it is there with the same arguments (else 406)."""
-        if kind not in EXCHANGE_TYPES:
-            raise ChannelError(406, f"PRECONDITION_FAILED - unknown exchange type '{kind}'")
+        check_type(kind)
         self.not_default(name)
         existing = self.exchanges.get(name)
         if existing is not None:
             x_arguments.check_exchange_equivalent(existing, self.name, kind, durable, auto_delete, internal, arguments)
             return existing
         self._not_reserved("exchange", name)
-        x_arguments.check_exchange_arguments(name, self.name, arguments)
+        check_arguments(name, self.name, kind, arguments)
         exchange = make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        if isinstance(exchange, DelayedExchange):
+            self.add_line(exchange)
         self.exchanges[name] = exchange
         self.epoch += 1
         if durable:
@@ -176,7 +180,22 @@ class VirtualHost:
             binding.destination.incoming.pop(binding.identity_from_source, None)
         if exchange.durable:
             self.store.delete_exchange(self.name, exchange.name)
+        if isinstance(exchange, DelayedExchange):
+            self._drop_line(exchange)
         self._unbind_all(exchange)
+
+    def add_line(self, exchange: DelayedExchange) -> None:
+        """Where the exchange's delayed messages wait; the store knows it as a queue."""
+        line = exchange.line = DelayLine(self, exchange, self._ids.take())
+        if exchange.durable:
+            self.store.save_queue(line.id, self.name, line.name, delay_line_definition(exchange))
+
+    def _drop_line(self, exchange: DelayedExchange) -> None:
+        line = exchange.line
+        exchange.line = None
+        if line is not None:
+            line.forget()
+            self.store.delete_queue(line.id, lambda: self._ids.give(line.id))
 
     # ---- bindings
 
@@ -291,8 +310,10 @@ class VirtualHost:
 
     def restore_exchange(
         self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: dict[str, object]
-    ) -> None:
-        self.exchanges[name] = make_exchange(name, kind, True, auto_delete, internal, arguments)
+    ) -> Exchange:
+        exchange = make_exchange(name, kind, True, auto_delete, internal, arguments)
+        self.exchanges[name] = exchange
+        return exchange
 
     def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         binding = Binding(self.exchanges[source], destination, key, arguments)
