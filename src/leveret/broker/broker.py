@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from leveret.broker.alarms import Alarms
 from leveret.broker.channel import Channel
 from leveret.broker.definitions import read_table
 from leveret.broker.delay import LINE_PREFIX, DelayedExchange, DelayLine
@@ -45,6 +46,7 @@ class Broker:
         self.vhosts: Final[dict[str, VirtualHost]] = {}
         self.routers: Final[dict[str, Router]] = {}
         self.peers: Final[dict[int, Peer]] = {}
+        self.alarms: Final = Alarms(self.peers)
         self.now: int = 0
         self.add_vhost("/")
 

@@ -70,6 +70,9 @@ class Peer:
         """One reason less not to read."""
         raise NotImplementedError
 
+    def unblock(self) -> None:
+        """The last alarm is over: if it was blocked for publishing, it goes on."""
+
     def drained(self) -> None:
         """The socket takes data again: the consumers that waited get their turn."""
         self.congested = False

@@ -9,8 +9,10 @@ import typer
 
 from leveret.cli.output import fail
 from leveret.errors import LeveretError
-from leveret.server.config import Config
+from leveret.server.config import Config, Limits
 from leveret.server.run import run
+
+DEFAULTS = Limits()
 
 
 def broker(
@@ -22,6 +24,12 @@ def broker(
     memory: Annotated[bool, typer.Option("--memory", help="Keep nothing: for tests and trials.")] = False,
     management_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the HTTP API.")] = 15672,
     no_management: Annotated[bool, typer.Option("--no-management", help="No HTTP API.")] = False,
+    memory_high_watermark: Annotated[
+        float, typer.Option(min=0, help="Part of the machine's memory above which publishers are blocked.")
+    ] = DEFAULTS.memory_high_watermark,
+    disk_free_limit: Annotated[
+        int, typer.Option(min=0, help="Octets of free disk below which publishers are blocked.")
+    ] = DEFAULTS.disk_free_bytes_min,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the broker until SIGTERM or Ctrl-C. Prints one line beginning with `ready` when it accepts connections."""
@@ -36,6 +44,7 @@ def broker(
         directory=None if memory else data,
         management_port=None if no_management else management_port,
         log_level=log_level,
+        limits=Limits(memory_high_watermark=memory_high_watermark, disk_free_bytes_min=disk_free_limit),
     )
     try:
         code = run(config)

@@ -35,6 +35,7 @@ def make_app(broker: Broker, check: Check, refresh: Callable[[], None]) -> Starl
     return Starlette(
         routes=[
             route("/api/overview", lambda request: views.overview(broker)),
+            route("/api/nodes", lambda request: [views.node(broker)]),
             route("/api/queues", lambda request: listed(request, views.queues(broker))),
             route("/api/queues/{names:path}", lambda request: queues_at(broker, request)),
             route("/api/connections", lambda request: listed(request, views.connections(broker))),

@@ -52,6 +52,23 @@ def overview(broker: Broker) -> View:
     }
 
 
+def node(broker: Broker) -> View:
+    """The one node there is: its alarms, and what they are about."""
+    alarms = broker.alarms
+    return {
+        "name": NODE,
+        "type": "disc",
+        "running": True,
+        "os_pid": os.getpid(),
+        "mem_used": alarms.memory_used,
+        "mem_limit": alarms.memory_limit,
+        "mem_alarm": alarms.memory,
+        "disk_free": alarms.disk_free,
+        "disk_free_limit": alarms.disk_limit,
+        "disk_free_alarm": alarms.disk,
+    }
+
+
 def queues(broker: Broker, vhost: str | None = None) -> list[View]:
     """Of all virtual hosts, or of one (KeyError if there is none of that name)."""
     chosen = list(broker.vhosts.values()) if vhost is None else [broker.vhosts[vhost]]

@@ -20,6 +20,13 @@ class Limits:
     """Messages waiting for the disk: beyond this, publishers are not read from until half of it is written."""
     reply_bytes_max: int = 8 * 1024 * 1024
     """A client that asks but does not read the answers is not read from beyond this."""
+    memory_high_watermark: float = 0.6
+    """Publishers are blocked while this process uses more than this part of the machine's or container's memory; 0 blocks
+    them always, as in RabbitMQ.
+    """
+    disk_free_bytes_min: int = 1_000_000_000
+    """Publishers are blocked while less than this is free where the store is."""
+    alarm_check_s: float = 2.5
 
 
 @dataclass(frozen=True, slots=True)
