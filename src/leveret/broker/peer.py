@@ -21,6 +21,8 @@ class Peer:
     def __init__(self) -> None:
         self.name: str = ""
         self.user: str = ""
+        # It may publish in the name of other users: its own has the tag `impersonator`.
+        self.impersonator: bool = False
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}
         # True while its socket takes no more: its consumers get nothing. They wait in `waiting`.

@@ -111,7 +111,7 @@ class Router:
             scan = self._scanner.scan(header)
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
-        if scan.user_id and scan.user_id != channel.peer.user:
+        if scan.user_id and scan.user_id != channel.peer.user and not channel.peer.impersonator:
             self._exchange(address)  # a wrong exchange is told first
             text = f"user_id property set to '{scan.user_id}' but authenticated user was '{channel.peer.user}'"
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
