@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker.support import Client, World, consume
-from leveret.broker import delay
+from leveret.broker import basic, delay
 from leveret.broker.channel import Channel
 from leveret.broker.delay import DELAY_MS_MAX, DelayedExchange, delay_of
 from leveret.broker.queue import Queue
@@ -245,6 +245,23 @@ def test_a_consumer_that_waits_gets_it(begin: Begin) -> None:
     delays.publish(b"a", 10)
     delays.at(10)
     assert consumer.bodies() == [b"a"]
+
+
+def test_dead_letters_may_be_delayed_once(begin: Begin) -> None:
+    delays = begin()
+    work = delays.world.queue("work", x_dead_letter_exchange="x", x_dead_letter_routing_key="k")
+    properties = BasicProperties(delivery_mode=2, headers={"x-delay": 500})
+    send(delays.world, delays.channel, "", "work", b"a", properties)
+    reject(delays.channel, work)
+    assert (delays.line().count, delays.queue.ready) == (1, 0)
+    delays.at(500)
+    assert drain(delays.queue) == [b"a"] and outstanding(delays.channel) == 0
+
+
+def reject(channel: Channel, queue: Queue) -> None:
+    got = basic.get(channel, queue, False)
+    assert got is not None
+    channel.reject(got[1], False)
 
 
 # ---- what is on disk

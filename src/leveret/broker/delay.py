@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Final
 from leveret.broker.arguments import parse_expiration
 from leveret.broker.exchange import Binding, Destination, Exchange, route
 from leveret.broker.message import OVERHEAD_BYTES, decode_stored
-from leveret.broker.peer import Peer
 from leveret.broker.router import Headers, copies, without_bcc
 from leveret.store.batch import DURABLE, GATHERED, IDLE, POSITION_BITS, Record
 from leveret.wire.fields import with_field
@@ -31,6 +30,7 @@ from leveret.wire.scan import Scan, scan
 
 if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
+    from leveret.broker.peer import Peer
     from leveret.broker.vhost import VirtualHost
     from leveret.store.database import Row
 
@@ -114,7 +114,7 @@ class Entrance(Destination):
         expiration_ms: int,
         confirms: Confirms | None,
         sequence: int,
-        peer: Peer,
+        peer: Peer | None,
     ) -> None:
         persistent = scan.delivery_mode == 2
         self._line.add(address, self._header, body, persistent, self._delay_ms, confirms, sequence)
@@ -292,12 +292,10 @@ class DelayLine:
         if record.state == GATHERED:
             confirms = record.confirms
             record.confirms = None
-        if confirms is not None and len(queues) > 1:
-            confirms.expect(record.sequence, len(queues))
+        if confirms is not None:
+            confirms.divert(record.sequence, len(queues))
         for queue in queues:
-            queue.publish(record.address, header, record.body, found, expiration_ms, confirms, record.sequence, NOBODY)
-        if confirms is not None and not queues:
-            confirms.settle(record.sequence)
+            queue.publish(record.address, header, record.body, found, expiration_ms, confirms, record.sequence, None)
         if record.state != IDLE:
             vhost.store.remove(record)
 
@@ -339,19 +337,6 @@ class DelayLine:
         self._held.clear()
         self._waiting.clear()
         self._due.clear()
-
-
-class Nobody(Peer):
-    """Who publishes what was delayed: its sender may be gone, and cannot be held back for what it sent long ago."""
-
-    def hold(self) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-
-NOBODY: Final = Nobody()
 
 
 def routing_key(address: bytes) -> str:
