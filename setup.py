@@ -26,6 +26,7 @@ COMPILED = [
     "src/leveret/broker/confirms.py",
     "src/leveret/broker/consumer.py",
     "src/leveret/broker/peer.py",
+    "src/leveret/broker/alarms.py",
     "src/leveret/broker/channel.py",
     "src/leveret/broker/backlog.py",
     "src/leveret/broker/ids.py",

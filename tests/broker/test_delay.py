@@ -377,7 +377,7 @@ def test_new_messages_and_recovered_ones_do_not_mix_up_their_places(tmp_path: Pa
 def test_beyond_what_memory_holds_the_rest_is_read_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivery_mode: int
 ) -> None:
-    for name, value in (("HELD_MESSAGES", 3), ("READING_MAX", 4), ("CHUNK_MESSAGES", 5)):
+    for name, value in (("HELD_MESSAGES", 3), ("READING_MESSAGES", 4), ("CHUNK_MESSAGES", 5)):
         monkeypatch.setattr(delay, name, value)
     delays = Delays(tmp_path)
     for number in range(40):

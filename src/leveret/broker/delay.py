@@ -39,8 +39,9 @@ LINE_PREFIX: Final = "\n"
 DELAY_MS_MAX: Final = 2**32 - 1
 HELD_MESSAGES: Final = 32_768
 HELD_BYTES: Final = 16 * 1024 * 1024
-READING_MAX: Final = 64
-"""Messages that are due and being read from the store."""
+READING_MESSAGES: Final = 1024
+READING_BYTES: Final = 8 * 1024 * 1024
+"""Messages that are due and being read from the store; octets as their average says."""
 CHUNK_MESSAGES: Final = 16_384
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """Read at a time after a restart."""
@@ -168,6 +169,7 @@ class DelayLine:
         # Of those, the ones in memory.
         self._held: Final[dict[int, Delayed]] = {}
         self._held_bytes: int = 0
+        self._bytes: int = 0
         self._next_position: int = 0
         self._timer_at: int = 0
         # Nothing goes before all that waits is known again: it is to go in order.
@@ -214,6 +216,7 @@ class DelayLine:
                 store.add(record)
         if room:
             self._hold(position, record)
+        self._bytes += record.length()
         heapq.heappush(self._waiting, (due, position))
         self._set_timer()
 
@@ -240,22 +243,33 @@ class DelayLine:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        """Route what is due, in order; what is not in memory is read first."""
-        due, held, waiting = self._due, self._held, self._waiting
-        now = self._vhost.now
+        """Route what is due, in order, as far as it is in memory; the rest is being read."""
+        due, held = self._due, self._held
         while True:
             while due and due[0] in held:
                 record = held.pop(due.popleft())
                 self._held_bytes -= record.size()
+                self._bytes -= record.length()
                 self._release(record)
-            if not waiting or waiting[0][0] > now or len(due) >= READING_MAX:
+            if not self._take_due():
                 break
+
+    def _take_due(self) -> bool:
+        """Of what is due, the next to go, in bulk so that the store reads in bulk; False if there is none, or enough."""
+        due, waiting = self._due, self._waiting
+        now = self._vhost.now
+        ahead = max(1, min(READING_MESSAGES, READING_BYTES * self.count // max(1, self._bytes)))
+        if len(due) > ahead // 2:
+            return False
+        if not waiting or waiting[0][0] > now:
+            self._set_timer()
+            return False
+        while waiting and waiting[0][0] <= now and len(due) < ahead:
             position = heapq.heappop(waiting)[1]
             due.append(position)
-            if position not in held:
+            if position not in self._held:
                 self._vhost.store.load(self.id, position, 1, 1, self._reader(position))
-        if len(due) < READING_MAX:
-            self._set_timer()
+        return True
 
     def _reader(self, position: int) -> Callable[[list[Row]], None]:
         return lambda rows: self._read(position, rows)
@@ -322,6 +336,7 @@ class DelayLine:
         for row in rows:
             if row.position > last_position:
                 break  # came since the start, and is known
+            self._bytes += len(row.data)
             if self._has_room():
                 self._hold(row.position, self._stored(row))
             heapq.heappush(self._waiting, (row.expires, row.position))
