@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from brokers import Broker, Leveret, RabbitMQ
-from leveret.server.config import Config, Limits
+from leveret.server.config import Config, Limits, Management
 from leveret.server.gauges import Gauges
 from leveret.server.run import run
 
@@ -81,8 +81,8 @@ def main(port: str, management_port: str, data: str, figures: str) -> int:
     limits = Limits(disk_free_bytes_min=DISK_FREE_MIN, alarm_check_s=0.05)
     config = Config(
         port=int(port),
-        directory=Path(data),
-        management_port=int(management_port),
+        data=Path(data),
+        management=Management(port=int(management_port)),
         log_level="warning",
         limits=limits,
     )

@@ -23,6 +23,8 @@ from typing import IO, Any, ClassVar
 import pika
 from pika.adapters.blocking_connection import BlockingConnection
 
+from certificates import ServerTls
+
 START_S = 60.0
 STOP_S = 60.0
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
@@ -54,9 +56,11 @@ class Broker(ABC):
 
     kind: ClassVar[str]
 
-    def __init__(self, management: bool = True) -> None:
+    def __init__(self, management: bool = True, tls: ServerTls | None = None) -> None:
         self.management = management
+        self.tls = tls
         self.port = free_port()
+        self.tls_port = free_port()
         self.management_port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix=f"leveret-{self.kind}-"))
         self.process: subprocess.Popen[bytes] | None = None
@@ -135,7 +139,8 @@ class Leveret(Broker):
     def command(self) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.directory / "data")]
         management = ["--management-port", str(self.management_port)] if self.management else ["--no-management"]
-        return [sys.executable, "-m", "leveret", "broker", *where, *management]
+        secure = self.tls.options(self.tls_port) if self.tls is not None else []
+        return [sys.executable, "-m", "leveret", "broker", *where, *management, *secure]
 
     def start(self) -> None:
         with (self.directory / "output").open("ab") as output:
@@ -168,8 +173,8 @@ class RabbitMQ(Broker):
     user: ClassVar[str] = "rabbitmq"
     script: ClassVar[Path] = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
-    def __init__(self, management: bool = True) -> None:
-        super().__init__(management)
+    def __init__(self, management: bool = True, tls: ServerTls | None = None) -> None:
+        super().__init__(management, tls)
         self.distribution_port = free_port()
         self.epmd_port = free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -188,8 +193,11 @@ class RabbitMQ(Broker):
             f"management.tcp.port = {self.management_port}",
             "log.file.level = warning",
         ]
-        (self.directory / "rabbitmq.conf").write_text("\n".join(settings) + "\n")
         plugins = ["rabbitmq_consistent_hash_exchange", *(["rabbitmq_management"] if self.management else [])]
+        if self.tls is not None:
+            settings += self.tls.rabbitmq(self.tls_port)
+            plugins.append("rabbitmq_auth_mechanism_ssl")
+        (self.directory / "rabbitmq.conf").write_text("\n".join(settings) + "\n")
         (self.directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         if os.geteuid() == 0:
             account = pwd.getpwnam(self.user)

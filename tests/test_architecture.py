@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "store": set(),
     "broker": {"store", "wire"},
     "server": {"broker", "store", "wire", "management"},
-    "management": {"broker"},
+    "management": {"broker", "wire"},
     "client": {"wire"},
     "tasks": {"client"},
     "worker": {"tasks", "client"},

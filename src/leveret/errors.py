@@ -40,6 +40,10 @@ class StoreError(LeveretError):
     """The message store cannot be opened or written; the message says what to do."""
 
 
+class ConfigError(LeveretError):
+    """The broker's configuration is wrong; the message, one line, names the place and the key."""
+
+
 class ClientError(LeveretError):
     """Base of what the client reports to its user."""
 
@@ -66,3 +70,13 @@ class TaskError(LeveretError):
 
 class ManagementError(LeveretError):
     """A management API cannot be reached, or did not answer as one; the message says which and why."""
+
+
+class InvalidSetting(LeveretError):
+    """What an administrator asks for cannot be: a user, permission, policy or limit. `reason` is in RabbitMQ's words,
+    where it has any: a text, or what its HTTP API answers in place of one.
+    """
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(str(reason))
+        self.reason = reason

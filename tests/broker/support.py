@@ -30,6 +30,7 @@ class Client(Peer):
         self.cancelled: list[str] = []
         self.held = 0
         self.closed: list[tuple[int, int, str]] = []
+        self.forced: list[str] = []
         self.broker = broker
 
     def channel(self, number: int = 1, confirms: bool = False) -> Channel:
@@ -38,6 +39,10 @@ class Client(Peer):
         if confirms:
             channel.confirms = Confirms(channel)
         return channel
+
+    def force_close(self, reason: str) -> None:
+        self.forced.append(reason)
+        self.broker.disconnect(self)
 
     def deliver(
         self, channel: int, tag: bytes, delivery_tag: int, redelivered: bool, address: bytes, header: bytes, body: bytes
@@ -86,15 +91,16 @@ class World:
         given = {key.replace("_", "-"): value for key, value in arguments.items()}
         return self.broker.vhosts["/"].declare_queue(name, durable, False, False, given, self.client())
 
-    def address(self, key: str, mandatory: bool = False) -> Address:
-        """Of the default exchange."""
-        return Address("", key, mandatory, False, b"\x00" + bytes((len(key),)) + key.encode())
-
     def publish(self, channel: Channel, body: bytes, key: str = "q", mandatory: bool = False, **given: object) -> None:
+        self.publish_to(channel, self.address(key, mandatory), body, **given)
+
+    def address(self, key: str, mandatory: bool = False, exchange: str = "") -> Address:
+        encoded = b"".join(bytes((len(name),)) + name.encode() for name in (exchange, key))
+        return Address(exchange, key, mandatory, False, encoded)
+
+    def publish_to(self, channel: Channel, address: Address, body: bytes, **given: object) -> None:
         properties = encode_properties(BasicProperties(delivery_mode=2, **given))  # type: ignore[arg-type]
-        self.broker.routers["/"].publish(
-            channel, self.address(key, mandatory), header_payload(len(body), properties), body
-        )
+        self.broker.routers["/"].publish(channel, address, header_payload(len(body), properties), body)
 
     def settle(self) -> None:
         self.broker.flush()

@@ -1,6 +1,6 @@
 """Quorum queues of one node: the delivery count and its limit, what they refuse.
 
-Held to: RabbitMQ 4.3's pages on quorum queues (poison message handling, feature comparison) and negative acknowledgements.
+Held to: RabbitMQ's quorum queues page (poison message handling, feature comparison), and for 4.3 its nack page.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def test_lists_can_be_paged_sorted_and_cut_to_columns(leveret: Leveret) -> None:
         (["list-queues", "--management", "http://127.0.0.1:1"], 1, "is the broker running?"),
         (["broker", "--no-tcp"], 2, "--no-tcp needs --socket PATH"),
         (["broker", "--port", "99999"], 2, "65535"),
-        (["broker", "--log-level", "loud"], 2, "choose debug, info, warning or error"),
+        (["broker", "--log-level", "loud"], 2, "expected debug, info, warning or error"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

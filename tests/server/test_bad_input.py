@@ -125,7 +125,7 @@ HALF_OPEN_BYTES_MAX = 24 * 1024
 IMPATIENT = """
 from leveret.server.config import Config, Limits
 from leveret.server.run import run
-raise SystemExit(run(Config(port=0, log_level="error", limits=Limits(handshake_s=5))))
+raise SystemExit(run(Config(port=0, memory=True, log_level="error", limits=Limits(handshake_s=5))))
 """
 
 

@@ -47,7 +47,7 @@ def reading_after(data: bytes) -> tuple[bool, bool]:
     """Whether a connection is read from right after it sent `data`, and when the loop's turn is over."""
 
     async def main() -> tuple[bool, bool]:
-        server = Server(Config(host=None))
+        server = Server(Config(tcp=False, memory=True))
         protocol = Protocol(server)
         stream = Stream()
         protocol.connection_made(stream)

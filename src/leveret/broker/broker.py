@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.broker.alarms import Alarms
 from leveret.broker.channel import Channel
+from leveret.broker.commons import Commons
 from leveret.broker.definitions import read_table
 from leveret.broker.delay import LINE_PREFIX, DelayedExchange, DelayLine
 from leveret.broker.ids import QueueIds
@@ -20,11 +21,12 @@ from leveret.broker.level import Level
 from leveret.broker.peer import Peer
 from leveret.broker.queue import Queue
 from leveret.broker.router import Router
-from leveret.broker.timers import Timers
+from leveret.broker.tenants import Tenants
 from leveret.broker.vhost import VirtualHost
 
 if TYPE_CHECKING:
     from leveret.broker.exchange import Destination
+    from leveret.broker.users import Users
     from leveret.store.database import QueueRow, Recovered
     from leveret.store.store import Store
 
@@ -39,36 +41,37 @@ class Broker:
         consumer_timeout_ms: int = 0,
     ) -> None:
         self.store: Final = store
-        self._consumer_timeout_ms: Final = consumer_timeout_ms
-        self.timers: Final = Timers()
         self._ids: Final = QueueIds()
-        self._random_name: Final = random_name
+        self.commons: Final = Commons(store, self._ids, random_name, consumer_timeout_ms)
+        self.timers: Final = self.commons.timers
         self.vhosts: Final[dict[str, VirtualHost]] = {}
         self.routers: Final[dict[str, Router]] = {}
         self.peers: Final[dict[int, Peer]] = {}
         self.alarms: Final = Alarms(self.peers)
-        self.now: int = 0
-        self.add_vhost("/")
+        self.tenants: Final = Tenants(self)
+
+    @property
+    def users(self) -> Users:
+        return self.tenants.users
+
+    @property
+    def now(self) -> int:
+        return self.commons.clock.now
 
     def add_vhost(self, name: str) -> VirtualHost:
-        vhost = VirtualHost(name, self.store, self.timers, self._ids, self._random_name)
-        vhost.consumer_timeout_ms = self._consumer_timeout_ms
-        vhost.now = self.now
-        self.vhosts[name] = vhost
+        """In memory alone: Tenants.put_vhost keeps it too."""
+        vhost = self.vhosts[name] = VirtualHost(name, self.commons)
         self.routers[name] = Router(vhost)
         return vhost
 
     def at(self, now_ms: int) -> None:
         """It is `now_ms` (ms since the epoch) until said otherwise; what is due happens."""
-        self.now = now_ms
-        for vhost in self.vhosts.values():
-            vhost.now = now_ms
+        self.commons.clock.now = now_ms
         self.timers.run(now_ms)
 
     def flush(self) -> None:
         """The end of a loop turn: the store commits what was gathered."""
-        for vhost in self.vhosts.values():
-            vhost.flush_delivered()
+        self.commons.flush_delivered()
         self.store.flush_soon(self.now)
 
     def disconnect(self, peer: Peer) -> None:
@@ -76,6 +79,7 @@ class Broker:
 
         All its consumers stop first, so that nothing given back by one channel is delivered to another of the same.
         """
+        self.tenants.disconnect(peer)
         channels: list[Channel] = list(peer.channels.values())
         peer.channels.clear()
         peer.waiting.clear()
@@ -95,6 +99,7 @@ class Broker:
 
     def recover(self, recovered: Recovered) -> None:
         """Put back what the store found at start."""
+        self.tenants.restore(recovered.settings)
         self._ids.used({row.id for row in recovered.queues})
         lines: dict[tuple[str, str], QueueRow] = {}
         for row in recovered.queues:
@@ -104,7 +109,7 @@ class Broker:
                 self._restore_queue(row)
         for stored in recovered.exchanges:
             definition = json.loads(stored.definition)
-            vhost = self._vhost(stored.vhost)
+            vhost = self.vhost(stored.vhost)
             exchange = vhost.restore_exchange(
                 stored.name,
                 definition["type"],
@@ -117,11 +122,11 @@ class Broker:
                 exchange.line = DelayLine(vhost, exchange, line.id)
                 exchange.line.recover(line.last_position)
         for bound in recovered.bindings:
-            self._restore_binding(self._vhost(bound.vhost), json.loads(bound.definition))
+            self._restore_binding(self.vhost(bound.vhost), json.loads(bound.definition))
 
     def _restore_queue(self, row: QueueRow) -> None:
         """The queue, or one more of its levels: the rows of level 0 come first."""
-        vhost = self._vhost(row.vhost)
+        vhost = self.vhost(row.vhost)
         if row.priority == 0:
             definition = json.loads(row.definition)
             arguments = read_table(definition["arguments"])
@@ -135,7 +140,8 @@ class Broker:
             queue.add_level(row.priority, level)
         level.recover(row.messages, row.bytes, row.delivered, row.last_position)
 
-    def _vhost(self, name: str) -> VirtualHost:
+    def vhost(self, name: str) -> VirtualHost:
+        """The virtual host of something recovered."""
         return self.vhosts.get(name) or self.add_vhost(name)
 
     def _restore_binding(self, vhost: VirtualHost, definition: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ class Channel:
         self.number: Final = number
         self.peer: Final = peer
         self.vhost: Final = vhost
+        self._clock: Final = vhost.clock
         self.consumers: dict[str, Consumer] = {}
         self.last_queue: str = ""
         # basic.qos: `prefetch` for consumers to come (global=false), `limit` for the whole channel (global=true).
@@ -53,7 +54,7 @@ class Channel:
         tag = self.last_tag
         if not consumer.no_ack:
             message.consumer = consumer
-            message.delivered_at = self.vhost.now
+            message.delivered_at = self._clock.now
             message.queue.unacked += 1
             consumer.unacked += 1
             message.tag = tag
@@ -65,7 +66,7 @@ class Channel:
     def hold(self, message: Message) -> int:
         """A message taken by basic.get, to be acknowledged; its delivery tag."""
         self.last_tag += 1
-        message.delivered_at = self.vhost.now
+        message.delivered_at = self._clock.now
         message.queue.unacked += 1
         message.tag = self.last_tag
         self.unacked[self.last_tag] = message
@@ -192,14 +193,14 @@ class Channel:
     def _watch(self, timeout_ms: int) -> None:
         self.watched = True
         self.timeout_ms = min(self.timeout_ms, timeout_ms) if self.timeout_ms else timeout_ms
-        self.vhost.timers.add(self.vhost.now + self.timeout_ms, self._check_timeouts)
+        self.vhost.timers.add(self._clock.now + self.timeout_ms, self._check_timeouts)
 
     def _check_timeouts(self) -> None:
         """Close the channel if a delivery was not acknowledged in time; else look again when the next one may be due."""
         self.watched = False
         if self.closed:
             return
-        now = self.vhost.now
+        now = self._clock.now
         wait_ms = self.timeout_ms
         for message in self.unacked.values():
             if message.delivered_at + self.timeout_ms > now:

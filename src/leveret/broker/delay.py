@@ -200,7 +200,7 @@ class DelayLine:
             return
         position = self._next_position
         self._next_position += 1
-        due = self._vhost.now + delay_ms
+        due = self._vhost.clock.now + delay_ms
         record = Delayed(self.id << POSITION_BITS | position, due, address, header, body)
         store = self._vhost.store
         room = store.directory is None or self._has_room()
@@ -257,7 +257,7 @@ class DelayLine:
     def _take_due(self) -> bool:
         """Of what is due, the next to go, in bulk so that the store reads in bulk; False if there is none, or enough."""
         due, waiting = self._due, self._waiting
-        now = self._vhost.now
+        now = self._vhost.clock.now
         ahead = max(1, min(READING_MESSAGES, READING_BYTES * self.count // max(1, self._bytes)))
         if len(due) > ahead // 2:
             return False

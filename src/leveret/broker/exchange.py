@@ -15,6 +15,7 @@ from leveret.broker.topic import TopicTrie
 if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
     from leveret.broker.peer import Peer
+    from leveret.broker.policies import Policy
     from leveret.broker.router import Headers
     from leveret.wire.scan import Scan
 
@@ -32,6 +33,9 @@ class Destination:
         self.kind: Final = kind
         self.name: Final = name
         self.incoming: Final[dict[tuple[str, str, str], Binding]] = {}
+        # The policies that hold for it (broker/policies).
+        self.policy: Policy | None = None
+        self.operator_policy: Policy | None = None
 
     def publish(
         self,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from leveret.broker.channel import Channel
     from leveret.broker.consumer import Consumer
     from leveret.broker.queue import Queue
+    from leveret.broker.vhost import VirtualHost
     from leveret.errors import AMQPError
 
 
@@ -23,6 +24,7 @@ class Peer:
         self.user: str = ""
         # It may publish in the name of other users: its own has the tag `impersonator`.
         self.impersonator: bool = False
+        self.vhost: VirtualHost | None = None
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}
         # True while its socket takes no more: its consumers get nothing. They wait in `waiting`.
@@ -58,6 +60,10 @@ class Peer:
 
     def close_channel(self, number: int, error: AMQPError) -> None:
         """channel.close, because of something that the client did not do in time."""
+        raise NotImplementedError
+
+    def force_close(self, reason: str) -> None:
+        """connection.close with 320 CONNECTION_FORCED: an administrator ends the connection."""
         raise NotImplementedError
 
     def confirms_ready(self, channel: Channel) -> None:

@@ -102,6 +102,7 @@ class Queue(Destination):
         self.dead_letter_exchange = exchange if isinstance(exchange, str) else ""
         self.dead_letter_key = key if isinstance(key, str) else None
         self.disuse.configure(settings)
+        self._drop_excess()
 
     def _make_backlog(self) -> Backlog:
         highest = self.arguments.get("x-max-priority")
@@ -176,7 +177,7 @@ class Queue(Destination):
     def _drop_excess(self) -> None:
         """The oldest ready messages go while there are more than the limit allows."""
         backlog = self.backlog
-        while self.limit.exceeded(backlog) and backlog.head() is not None:
+        while self.limit.drops and self.limit.exceeded(backlog) and backlog.head() is not None:
             self.give_up(backlog.pop(), MAXLEN)
 
     # ---- out
@@ -293,8 +294,7 @@ class Queue(Destination):
             call()
         if not self.deleted:
             self.dispatch()
-            if self.limit.drops:
-                self._drop_excess()
+            self._drop_excess()
 
     @property
     def loading(self) -> bool:

@@ -24,7 +24,7 @@ class ReplyConsumer(Destination):
     """A channel that waits for answers under a name of its own; the one of its channel."""
 
     def __init__(self, channel: Channel, tag: str) -> None:
-        super().__init__("reply", f"{REPLY_TO}.{channel.vhost.random_name()}")
+        super().__init__("reply", f"{REPLY_TO}.{channel.vhost.commons.random_name()}")
         self.channel: Final = channel
         self.tag: Final = tag
         encoded = tag.encode("utf-8", "surrogateescape")

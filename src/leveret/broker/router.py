@@ -1,6 +1,6 @@
 """From a published message to the queues that take it: the way in, and the broker's hottest path.
 
-Finds the queues (remembered per address until a binding changes), hands each its entry, returns what is mandatory and
+Finds the queues (remembered per address, with the permission to publish, until bindings or permissions change), hands each its entry, returns what is mandatory and
 unroutable, and counts confirms. Called by server/session for each publish.
 """
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from leveret.broker.arguments import parse_expiration, type_name
 from leveret.broker.exchange import Destination, Exchange, route
+from leveret.broker.permissions import WRITE
 from leveret.broker.replies import with_reply_to
 from leveret.errors import ChannelError, CodecError, ConnectionError
 from leveret.wire.events import Address
@@ -40,14 +41,14 @@ class Router:
         """basic.publish. Wrong use raises ChannelError or ConnectionError; nothing is routed then."""
         scan = self._check(channel, address, header)
         if scan.reply_at:
-            self._exchange(address)
+            self._exchange(channel, address)
             header = with_reply_to(channel, header, scan)
-        expiration_ms = self._expiration(address, scan) if scan.has_expiration else -1
+        expiration_ms = self._expiration(channel, address, scan) if scan.has_expiration else -1
         found = address.route
         if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
             queues = cast(Route, found).queues
         else:
-            queues = self._find(address, header, scan)
+            queues = self._find(channel, address, header, scan)
         transaction = channel.transaction
         if transaction is None:
             self._enter(channel, address, header, body, scan, expiration_ms, queues, channel.confirms)
@@ -112,27 +113,29 @@ class Router:
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
         if scan.user_id and scan.user_id != channel.peer.user and not channel.peer.impersonator:
-            self._exchange(address)  # a wrong exchange is told first
+            self._exchange(channel, address)  # a wrong exchange is told first
             text = f"user_id property set to '{scan.user_id}' but authenticated user was '{channel.peer.user}'"
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
         return scan
 
-    def _expiration(self, address: Address, scan: Scan) -> int:
+    def _expiration(self, channel: Channel, address: Address, scan: Scan) -> int:
         if address.route is None:
-            self._exchange(address)
+            self._exchange(channel, address)
         return parse_expiration(scan.expiration)
 
-    def _exchange(self, address: Address) -> Exchange:
+    def _exchange(self, channel: Channel, address: Address) -> Exchange:
         vhost = self._vhost
+        vhost.permissions.require(channel.peer, WRITE, "exchange", address.exchange)
         exchange: Exchange = vhost.exchange(address.exchange)
         if exchange.internal:
             text = f"cannot publish to internal exchange '{exchange.name}' in vhost '{vhost.name}'"
             raise ChannelError(403, f"ACCESS_REFUSED - {text}")
+        vhost.permissions.require_topic(channel.peer, WRITE, exchange, address.routing_key)
         return exchange
 
-    def _find(self, address: Address, header: bytes, scan: Scan) -> list[Destination]:
+    def _find(self, channel: Channel, address: Address, header: bytes, scan: Scan) -> list[Destination]:
         vhost = self._vhost
-        exchange = self._exchange(address)
+        exchange = self._exchange(channel, address)
         headers = Headers(header, scan)
         keys = [address.routing_key]
         if scan.has_copies:

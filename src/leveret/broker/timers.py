@@ -1,5 +1,5 @@
-"""What is to happen later: a heap of calls by time in milliseconds. The broker has no clock; the server asks `next_at`
-and calls `run` with the time.
+"""What is to happen later: a heap of calls by time in milliseconds, and what time it is. The broker reads no clock; the
+server asks `next_at`, tells the time to the Clock and calls `run` with it.
 """
 
 from __future__ import annotations
@@ -7,6 +7,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from typing import Final
+
+
+class Clock:
+    """The time of this turn, shared by all that need it."""
+
+    def __init__(self) -> None:
+        self.now: int = 0
+        """Milliseconds since the epoch, set by the server before it lets anything happen."""
 
 
 class Timers:

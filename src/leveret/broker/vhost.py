@@ -1,13 +1,12 @@
 """A virtual host: its exchanges, queues and bindings, and the verbs that change them.
 
-Names are resolved and rights of use checked here; wrong use raises ChannelError or ConnectionError with RabbitMQ's code
-and text. What is durable is told to the store. Messages do not pass through here: broker/router and broker/queue do.
+Names are resolved, permissions and rights of use checked here (no peer: the broker itself asks); wrong use raises
+ChannelError or ConnectionError with RabbitMQ's code and text. What is durable is told to the store. Messages do not pass through here: broker/router and broker/queue do.
 Called by server/session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker import arguments as x_arguments
@@ -22,16 +21,17 @@ from leveret.broker.definitions import (
 from leveret.broker.delay import DelayedExchange, DelayLine
 from leveret.broker.exchange import Binding, Destination, Exchange
 from leveret.broker.exchange_types import check_arguments, check_type, make_exchange
-from leveret.broker.ids import QueueIds
 from leveret.broker.level import Level
+from leveret.broker.permissions import CONFIGURE, READ, WRITE
 from leveret.broker.queue import Queue
-from leveret.broker.timers import Timers
+from leveret.broker.quotas import check_queue
+from leveret.broker.tenant import Tenant
 from leveret.errors import ChannelError
 
 if TYPE_CHECKING:
+    from leveret.broker.commons import Commons
     from leveret.broker.peer import Peer
     from leveret.broker.replies import ReplyConsumer
-    from leveret.store.store import Store
 
 TRACE: Final = "amq.rabbitmq.trace"
 """Internal: RabbitMQ's own messages about messages go there. Programs look for it; nothing is published to it here."""
@@ -47,45 +47,27 @@ PREDECLARED: Final = {
 }
 
 
-class VirtualHost:
-    def __init__(
-        self,
-        name: str,
-        store: Store,
-        timers: Timers,
-        ids: QueueIds,
-        random_name: Callable[[], str],
-    ) -> None:
-        self.name: Final = name
-        self.store: Final = store
-        self.timers: Final = timers
-        self._ids: Final = ids
-        self._random_name: Final = random_name
-        self.consumer_timeout_ms: int = 0
-        """How long a delivery may be unacknowledged where nothing else is asked for; 0: for ever."""
-        self.now: int = 0
-        """Milliseconds since the epoch, set by the server before it lets anything happen."""
-        self.queues: Final[dict[str, Queue]] = {}
-        self.exchanges: Final[dict[str, Exchange]] = {}
+class VirtualHost(Tenant):
+    def __init__(self, name: str, commons: Commons) -> None:
+        super().__init__(name, commons)
+        self.store: Final = commons.store
+        self.timers: Final = commons.timers
+        self.clock: Final = commons.clock
+        self.consumer_timeout_ms: Final = commons.consumer_timeout_ms
         self.replies: Final[dict[str, ReplyConsumer]] = {}
         """Who waits for direct replies, by the name that answers go to."""
-        self.epoch: int = 0
-        """Grows with every change of exchanges, queues or bindings: routes found earlier hold no more."""
         self.dead_letters: Final = DeadLetters(self)
-        self._delivered: dict[int, Level] = {}
         for predeclared, kind in PREDECLARED.items():
             self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, predeclared == TRACE, {})
 
+    @property
+    def now(self) -> int:
+        """Milliseconds since the epoch. What is on a message's way asks the clock itself."""
+        return self.clock.now
+
     def delivered(self, level: Level) -> None:
         """The level's watermark moved; it is told to the store once per loop turn."""
-        self._delivered[level.id] = level
-
-    def flush_delivered(self) -> None:
-        if self._delivered:
-            for level in self._delivered.values():
-                if not level.queue.deleted:
-                    self.store.delivered(level.id, level.delivered_to)
-            self._delivered.clear()
+        self.commons.delivered[level.id] = level
 
     # ---- finding
 
@@ -109,10 +91,6 @@ class VirtualHost:
         if exchange is None:
             raise ChannelError(404, f"NOT_FOUND - no exchange '{name}' in vhost '{self.name}'")
         return exchange
-
-    def random_name(self) -> str:
-        """A name that nobody can guess."""
-        return self._random_name()
 
     def source(self, name: str) -> Exchange:
         """The exchange at the beginning of a binding: 403 for the default one, or 404."""
@@ -139,17 +117,22 @@ class VirtualHost:
         auto_delete: bool,
         internal: bool,
         arguments: dict[str, object],
+        peer: Peer | None = None,
     ) -> Exchange:
         """Make the exchange, or check that it is there with the same arguments (else 406)."""
         check_type(kind)
         self.not_default(name)
+        self.permissions.require(peer, CONFIGURE, "exchange", name)
         existing = self.exchanges.get(name)
         if existing is not None:
             x_arguments.check_exchange_equivalent(existing, self.name, kind, durable, auto_delete, internal, arguments)
             return existing
-        self._not_reserved("exchange", name)
+        if peer is not None:
+            self._not_reserved("exchange", name)
         check_arguments(name, self.name, kind, arguments)
+        self._may_pass_on(peer, "exchange", name, arguments.get(x_arguments.ALTERNATE))
         exchange = make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        self.policies.apply(exchange)
         if isinstance(exchange, DelayedExchange):
             self.add_line(exchange)
         self.exchanges[name] = exchange
@@ -158,12 +141,19 @@ class VirtualHost:
             self.store.save_exchange(self.name, name, exchange_definition(exchange))
         return exchange
 
-    def delete_exchange(self, name: str, if_unused: bool) -> None:
+    def _may_pass_on(self, peer: Peer | None, kind: str, name: str, to: object) -> None:
+        """Who names another exchange in an alternate or dead-letter argument takes from here and publishes there."""
+        if isinstance(to, str):
+            self.permissions.require(peer, READ, kind, name)
+            self.permissions.require(peer, WRITE, "exchange", to)
+
+    def delete_exchange(self, name: str, if_unused: bool, peer: Peer | None = None) -> None:
         """Delete it with its bindings; a missing one is fine."""
         self.not_default(name)
         if name.startswith("amq."):
             text = f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
             raise ChannelError(403, f"ACCESS_REFUSED - {text}")
+        self.permissions.require(peer, CONFIGURE, "exchange", name)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
@@ -186,7 +176,7 @@ class VirtualHost:
 
     def add_line(self, exchange: DelayedExchange) -> None:
         """Where the exchange's delayed messages wait; the store knows it as a queue."""
-        line = exchange.line = DelayLine(self, exchange, self._ids.take())
+        line = exchange.line = DelayLine(self, exchange, self.commons.ids.take())
         if exchange.durable:
             self.store.save_queue(line.id, self.name, line.name, delay_line_definition(exchange))
 
@@ -195,9 +185,20 @@ class VirtualHost:
         exchange.line = None
         if line is not None:
             line.forget()
-            self.store.delete_queue(line.id, lambda: self._ids.give(line.id))
+            self.store.delete_queue(line.id, lambda: self.commons.ids.give(line.id))
 
     # ---- bindings
+
+    def may_bind(self, peer: Peer, source: str, kind: str, destination: str, key: str) -> None:
+        """403 unless the user may bind or unbind these; whether they exist is not asked yet."""
+        self.permissions.require(peer, WRITE, kind, destination)
+        if kind == "exchange":
+            self.not_default(destination)
+        self.not_default(source)
+        self.permissions.require(peer, READ, "exchange", source)
+        exchange = self.exchanges.get(source)
+        if exchange is not None:
+            self.permissions.require_topic(peer, READ, exchange, key)
 
     def bind(self, source_name: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         """Bind a queue or an exchange; a binding that exists is left as it is."""
@@ -268,38 +269,55 @@ class VirtualHost:
         exclusive: bool,
         auto_delete: bool,
         arguments: dict[str, object],
-        peer: Peer,
+        peer: Peer | None,
     ) -> Queue:
         """Make the queue, or check that it is there with the same arguments (else 406). No name: one is made up."""
-        existing = self.queues.get(name) if name else None
+        given = name
+        if not name:
+            x_arguments.check_server_named(arguments)
+            name = f"amq.gen-{self.commons.random_name()}"
+        self.permissions.require(peer, CONFIGURE, "queue", name)
+        arguments = self._with_default_type(arguments, durable, exclusive, auto_delete)
+        existing = self.queues.get(name)
         if existing is not None:
             self.queue(name, peer)
             x_arguments.check_queue_equivalent(existing, self.name, durable, exclusive, auto_delete, arguments)
             existing.disuse.used()
             return existing
-        if name:
+        if given and peer is not None:
             self._not_reserved("queue", name)
-        else:
-            x_arguments.check_server_named(arguments)
-            name = f"amq.gen-{self._random_name()}"
+        check_queue(self, name)
         x_arguments.check_queue_arguments(name, self.name, durable, exclusive, arguments, auto_delete=auto_delete)
+        self._may_pass_on(peer, "queue", name, arguments.get(x_arguments.DEAD_LETTER))
         owner = peer if exclusive else None
-        queue = Queue(self, self._ids.take(), name, durable, auto_delete, owner, arguments)
+        queue = Queue(self, self.commons.ids.take(), name, durable, auto_delete, owner, arguments)
         self._insert_queue(queue)
         if owner is not None:
-            peer.exclusive_queues[name] = queue
+            owner.exclusive_queues[name] = queue
         if queue.kept:
             self.store.save_queue(queue.id, self.name, name, queue_definition(queue))
         return queue
 
     def make_level(self, queue: Queue, priority: int) -> Level:
         """The queue's first message of that priority has come."""
-        level = Level(queue, self._ids.take())
+        level = Level(queue, self.commons.ids.take())
         if queue.kept:
             self.store.save_queue(level.id, self.name, queue.name, "", priority)
         return level
 
+    def _with_default_type(
+        self, arguments: dict[str, object], durable: bool, exclusive: bool, auto_delete: bool
+    ) -> dict[str, object]:
+        """The virtual host's queue type is for those that name none and could be of it."""
+        kind = self.metadata.get("default_queue_type")
+        if "x-queue-type" in arguments or kind not in x_arguments.QUEUE_TYPES:
+            return arguments
+        if kind == "quorum" and (not durable or exclusive or auto_delete):
+            return arguments
+        return {**arguments, "x-queue-type": kind}
+
     def _insert_queue(self, queue: Queue) -> None:
+        self.policies.apply(queue)
         self.queues[queue.name] = queue
         self.epoch += 1
 
@@ -311,8 +329,8 @@ class VirtualHost:
     def restore_exchange(
         self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: dict[str, object]
     ) -> Exchange:
-        exchange = make_exchange(name, kind, True, auto_delete, internal, arguments)
-        self.exchanges[name] = exchange
+        exchange = self.exchanges[name] = make_exchange(name, kind, True, auto_delete, internal, arguments)
+        self.policies.apply(exchange)
         return exchange
 
     def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
@@ -347,6 +365,14 @@ class VirtualHost:
 
     def _delete_level(self, level: Level) -> None:
         if level.queue.kept or level.ever_paged:
-            self.store.delete_queue(level.id, lambda: self._ids.give(level.id))
+            self.store.delete_queue(level.id, lambda: self.commons.ids.give(level.id))
         else:
-            self._ids.give(level.id)
+            self.commons.ids.give(level.id)
+
+    def delete_all(self) -> None:
+        """The virtual host is deleted."""
+        for queue in list(self.queues.values()):
+            self.delete_queue(queue)
+        for exchange in list(self.exchanges.values()):
+            self._drop_exchange(exchange)
+        self.forget_settings()

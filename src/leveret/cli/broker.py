@@ -1,55 +1,117 @@
-"""`leveret broker`: runs the broker in the foreground until SIGTERM or Ctrl-C."""
+"""`leveret broker`: runs the broker in the foreground until SIGTERM or Ctrl-C.
+
+An option that was given is a setting's value (server/settings), whatever the environment and the file say.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from leveret.cli.output import fail
-from leveret.errors import LeveretError
-from leveret.server.config import Config, Limits
+from leveret.errors import ConfigError, LeveretError
 from leveret.server.run import run
+from leveret.server.settings import gather
 
-DEFAULTS = Limits()
+KEYS: dict[str, tuple[str, str]] = {
+    "host": ("--host", "host"),
+    "port": ("--port", "port"),
+    "no_tcp": ("--no-tcp", "tcp"),
+    "tls_port": ("--tls-port", "tls_port"),
+    "tls_cert": ("--tls-cert", "ssl_options.certfile"),
+    "tls_key": ("--tls-key", "ssl_options.keyfile"),
+    "tls_ca": ("--tls-ca", "ssl_options.cacertfile"),
+    "tls_verify": ("--tls-verify", "ssl_options.verify"),
+    "tls_fail_if_no_peer_cert": ("--tls-fail-if-no-peer-cert", "ssl_options.fail_if_no_peer_cert"),
+    "socket": ("--socket", "socket"),
+    "data": ("--data", "data"),
+    "memory": ("--memory", "memory"),
+    "management_port": ("--management-port", "management.port"),
+    "no_management": ("--no-management", "management.enabled"),
+    "log_level": ("--log-level", "log_level"),
+}
+"""By parameter of the command: its option, and the setting it gives a value."""
+
+Given = dict[str, tuple[str, str | int | bool]]
 
 
 def broker(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")] = 5672,
-    no_tcp: Annotated[bool, typer.Option("--no-tcp", help="Listen on the Unix socket only.")] = False,
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="TCP port, by default 5672; 0 takes a free one.")
+    ] = None,
+    no_tcp: Annotated[bool, typer.Option("--no-tcp", help="Do not listen on --port.")] = False,
+    tls_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="TCP port for TLS, by custom 5671; default: no TLS.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="The broker's certificate with its chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="Authorities that clients' certificates may be of, PEM.")] = None,
+    tls_verify: Annotated[
+        str | None, typer.Option(metavar="peer|none", help="Ask clients for a certificate and check it; default: none.")
+    ] = None,
+    tls_fail_if_no_peer_cert: Annotated[
+        bool, typer.Option("--tls-fail-if-no-peer-cert", help="Refuse clients without a certificate.")
+    ] = False,
     socket: Annotated[Path | None, typer.Option(help="Listen on this Unix socket as well.")] = None,
-    data: Annotated[Path, typer.Option(help="Directory for messages.")] = Path("leveret-data"),
+    data: Annotated[Path | None, typer.Option(help="Directory for messages; default: leveret-data.")] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Keep nothing: for tests and trials.")] = False,
-    management_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the HTTP API.")] = 15672,
+    management_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the HTTP API; default: 15672.")
+    ] = None,
     no_management: Annotated[bool, typer.Option("--no-management", help="No HTTP API.")] = False,
-    memory_high_watermark: Annotated[
-        float, typer.Option(min=0, help="Part of the machine's memory above which publishers are blocked.")
-    ] = DEFAULTS.memory_high_watermark,
-    disk_free_limit: Annotated[
-        int, typer.Option(min=0, help="Octets of free disk below which publishers are blocked.")
-    ] = DEFAULTS.disk_free_bytes_min,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error; default: info.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(envvar="LEVERET_CONFIG", help="Configuration file, TOML: docs/configuration.md.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, by its key in the file.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the effective settings, each with its origin, and exit.")
+    ] = False,
 ) -> None:
     """Run the broker until SIGTERM or Ctrl-C. Prints one line beginning with `ready` when it accepts connections."""
-    if no_tcp and socket is None:
-        fail("--no-tcp needs --socket PATH: the broker would listen nowhere")
-    if log_level not in ("debug", "info", "warning", "error"):
-        fail(f"--log-level {log_level}: choose debug, info, warning or error")
-    config = Config(
-        host=None if no_tcp else host,
-        port=port,
-        socket=socket,
-        directory=None if memory else data,
-        management_port=None if no_management else management_port,
-        log_level=log_level,
-        limits=Limits(memory_high_watermark=memory_high_watermark, disk_free_bytes_min=disk_free_limit),
-    )
     try:
-        code = run(config)
+        effective = gather(config, os.environ, given(context.params))
+        if print_config:
+            typer.echo("\n".join(effective.lines()))
+            return
+        code = run(effective.config)
+    except ConfigError as error:
+        fail(str(error))
     except LeveretError as error:
         fail(str(error), 1)
     except OSError as error:
         fail(f"cannot listen: {error.strerror or error}", 1)
     raise typer.Exit(code)
+
+
+def given(parameters: dict[str, Any]) -> Given:
+    """The settings that the command line gives. An option that only makes sense with another setting brings it along."""
+    values: Given = {}
+    for setting in parameters["set_"] or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            fail(f"--set {setting}: expected KEY=VALUE")
+        values[key] = ("--set", value)
+    if parameters["data"] is not None:
+        values["memory"] = ("--data", False)
+    if parameters["management_port"] is not None:
+        values["management.enabled"] = ("--management-port", True)
+    if parameters["port"] is not None:
+        values["tcp"] = ("--port", True)
+    for name, (option, key) in KEYS.items():
+        value = parameters[name]
+        if value is None or value is False:
+            continue
+        if name.startswith("no_"):
+            value = False
+        elif name == "tls_verify" and value in ("peer", "none"):
+            value = f"verify_{value}"
+        values[key] = (option, value if isinstance(value, bool) else str(value))
+    return values

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from leveret.cli.output import fail
@@ -55,14 +56,21 @@ def show(rows: list[dict[str, Any]], columns: list[str], formatter: Formatter) -
     elif formatter is Formatter.csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
-        writer.writerows([row.get(name, "") for name in columns] for row in rows)
+        writer.writerows([written(row.get(name, "")) for name in columns] for row in rows)
     else:
         table = Table(box=None, pad_edge=False)
         for name in columns:
             table.add_column(name, no_wrap=True)
         for row in rows:
-            table.add_row(*(str(row.get(name, "")) for name in columns))
+            table.add_row(*(escape(str(written(row.get(name, "")))) for name in columns))
         Console(width=None if sys.stdout.isatty() else 1000, highlight=False).print(table)
+
+
+def written(value: Any) -> Any:
+    """Objects and truth values as JSON writes them, nothing for what is not known."""
+    if isinstance(value, dict | list | bool):
+        return json.dumps(value)
+    return "" if value is None else value
 
 
 def list_queues(

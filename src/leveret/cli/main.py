@@ -10,6 +10,7 @@ import typer
 
 from leveret import __version__
 from leveret.build import describe
+from leveret.cli import objects, permissions, policies, users, vhosts
 from leveret.cli.broker import broker
 from leveret.cli.demo import demo
 from leveret.cli.looking import list_queues, unacked
@@ -48,6 +49,9 @@ app.command("list-queues")(list_queues)
 app.command("unacked")(unacked)
 app.command("send")(send)
 app.command("demo")(demo)
+for group in (users, vhosts, permissions, policies, objects):
+    for name, command in group.COMMANDS.items():
+        app.command(name)(command)
 
 
 def main() -> None:

@@ -64,11 +64,11 @@ async def _shake(link: Link, endpoint: Endpoint, target: Target, name: str | Non
     method = (await start).method
     assert isinstance(method, ConnectionStart)
     link.server_properties = dict(method.server_properties)
-    if b"PLAIN" not in method.mechanisms.split():
-        raise ClientError(f"{endpoint} offers {method.mechanisms.decode()} to log in with; this client knows PLAIN")
-    secret = f"\0{target.user}\0{target.password}".encode()
+    if target.mechanism.encode() not in method.mechanisms.split():
+        raise ClientError(f"{endpoint} offers {method.mechanisms.decode()} to log in with, not {target.mechanism}")
+    secret = b"" if target.mechanism == "EXTERNAL" else f"\0{target.user}\0{target.password}".encode()
     tune = link.replies.expect("connection.tune")
-    link.send(0, ConnectionStartOk(client_properties(name), "PLAIN", secret, "en_US"))
+    link.send(0, ConnectionStartOk(client_properties(name), target.mechanism, secret, "en_US"))
     method = (await tune).method
     assert isinstance(method, ConnectionTune)
     interval_s = _tune(link, method, heartbeat_s)

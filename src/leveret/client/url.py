@@ -2,6 +2,7 @@
 
     amqp://user:password@host:5672/vhost        several hosts: amqp://u:p@one:5672,two:5672/vhost
     amqps://host/vhost?cafile=ca.pem&certfile=me.pem&keyfile=me.key&verify=0
+    amqps://host/vhost?…&auth_mechanism=external     the certificate says who we are
     amqp+unix:///run/leveret.sock?vhost=/       any of them with heartbeat=, name=, timeout= (seconds)
 
 No sockets are opened here. Called by client/connection.
@@ -19,7 +20,7 @@ from leveret.errors import ClientError
 
 PORTS: Final = {"amqp": 5672, "amqps": 5671}
 QUERY: Final = frozenset(
-    {"cafile", "cacertfile", "certfile", "keyfile", "verify", "heartbeat", "name", "timeout", "vhost"}
+    {"auth_mechanism", "cafile", "cacertfile", "certfile", "keyfile", "verify", "heartbeat", "name", "timeout", "vhost"}
 )
 UNVERIFIED: Final = frozenset({"0", "no", "none", "false", "verify_none"})
 VERIFIED: Final = frozenset({"1", "yes", "peer", "true", "verify_peer"})
@@ -68,6 +69,7 @@ class Target:
     password: str = "guest"
     vhost: str = "/"
     tls: TLS | None = None
+    mechanism: str = "PLAIN"
     heartbeat_s: int | None = None
     name: str | None = None
     timeout_s: float | None = None
@@ -101,6 +103,7 @@ def parse_url(url: str) -> Target:
         password=unquote(password) if colon else "guest",
         vhost=vhost,
         tls=_tls(scheme, query),
+        mechanism=_mechanism(query),
         heartbeat_s=_heartbeat(query),
         name=query.get("name"),
         timeout_s=_timeout(query),
@@ -141,6 +144,13 @@ def _host(text: str, default_port: int) -> Endpoint:
     if port_text and not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text) < 65536):
         raise ClientError(f"{port_text!r} is no port: expected a number from 1 to 65535")
     return Endpoint(unquote(host) or "localhost", int(port_text) if port_text else default_port)
+
+
+def _mechanism(query: Mapping[str, str]) -> str:
+    mechanism = query.get("auth_mechanism", "plain").upper()
+    if mechanism not in ("PLAIN", "EXTERNAL"):
+        raise ClientError(f"auth_mechanism={mechanism.lower()} is neither plain nor external")
+    return mechanism
 
 
 def _tls(scheme: str, query: Mapping[str, str]) -> TLS | None:

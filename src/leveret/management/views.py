@@ -9,9 +9,12 @@ from leveret import __version__
 from leveret.broker.broker import Broker
 from leveret.broker.channel import Channel
 from leveret.broker.consumer import Consumer
+from leveret.broker.exchange_types import EXCHANGE_TYPES
 from leveret.broker.message import Message
 from leveret.broker.peer import Peer
+from leveret.broker.policies import definition, policy_name
 from leveret.broker.queue import Queue
+from leveret.broker.vhost import VirtualHost
 
 View = dict[str, Any]
 
@@ -31,6 +34,7 @@ def overview(broker: Broker) -> View:
         "cluster_name": NODE,
         "node": NODE,
         "os_pid": os.getpid(),
+        "exchange_types": [{"name": name, "description": "", "enabled": True} for name in EXCHANGE_TYPES],
         "queue_totals": {
             "messages": ready + unacked,
             "messages_ready": ready,
@@ -52,27 +56,8 @@ def overview(broker: Broker) -> View:
     }
 
 
-def node(broker: Broker) -> View:
-    """The one node there is: its alarms, and what they are about."""
-    alarms = broker.alarms
-    return {
-        "name": NODE,
-        "type": "disc",
-        "running": True,
-        "os_pid": os.getpid(),
-        "mem_used": alarms.memory_used,
-        "mem_limit": alarms.memory_limit,
-        "mem_alarm": alarms.memory,
-        "disk_free": alarms.disk_free,
-        "disk_free_limit": alarms.disk_limit,
-        "disk_free_alarm": alarms.disk,
-    }
-
-
-def queues(broker: Broker, vhost: str | None = None) -> list[View]:
-    """Of all virtual hosts, or of one (KeyError if there is none of that name)."""
-    chosen = list(broker.vhosts.values()) if vhost is None else [broker.vhosts[vhost]]
-    return [queue_view(queue) for host in chosen for queue in host.queues.values()]
+def queues(vhost: VirtualHost) -> list[View]:
+    return [queue_view(queue) for queue in vhost.queues.values()]
 
 
 def queue_view(queue: Queue) -> View:
@@ -87,6 +72,9 @@ def queue_view(queue: Queue) -> View:
         "arguments": queue.arguments,
         "node": NODE,
         "state": "running",
+        "policy": policy_name(queue.policy),
+        "operator_policy": policy_name(queue.operator_policy),
+        "effective_policy_definition": definition(queue),
         "consumers": len(queue.consumers),
         "messages": ready + queue.unacked,
         "messages_ready": ready,
@@ -103,9 +91,9 @@ def queue_view(queue: Queue) -> View:
     }
 
 
-def queue_detail(broker: Broker, vhost: str, name: str) -> View:
+def queue_detail(vhost: VirtualHost, name: str) -> View:
     """One queue with its consumers; KeyError if there is none."""
-    queue = broker.vhosts[vhost].queues[name]
+    queue = vhost.queues[name]
     return {**queue_view(queue), "consumer_details": [consumer_view(consumer) for consumer in queue.consumers]}
 
 
@@ -140,15 +128,6 @@ def channel_view(channel: Channel) -> View:
 def connection_details(peer: Peer) -> View:
     view = peer.view()
     return {"name": peer.name, "peer_host": view.get("peer_host"), "peer_port": view.get("peer_port")}
-
-
-def consumers(broker: Broker) -> list[View]:
-    return [
-        consumer_view(consumer)
-        for vhost in broker.vhosts.values()
-        for queue in vhost.queues.values()
-        for consumer in queue.consumers
-    ]
 
 
 def consumer_view(consumer: Consumer) -> View:

@@ -1,31 +1,12 @@
-"""Who may connect: users with passwords, and the SASL mechanisms PLAIN and AMQPLAIN.
+"""The SASL mechanisms PLAIN and AMQPLAIN: user and password out of what a client says.
 
-Used by server/handshake and by management's basic authentication.
+Whether they belong together is broker/users' to say. Used by server/handshake.
 """
 
 from __future__ import annotations
 
-import hmac
-
 from leveret.errors import CodecError, ConnectionError
 from leveret.wire.values import decode_table
-
-MECHANISMS = ("PLAIN", "AMQPLAIN")
-
-GUEST = "guest"
-
-
-class Users:
-    """Names and passwords. `guest` may come from this machine only, as in RabbitMQ."""
-
-    def __init__(self, passwords: dict[str, str] | None = None) -> None:
-        self._passwords = dict(passwords) if passwords is not None else {GUEST: GUEST}
-
-    def check(self, user: str, password: str, loopback: bool) -> bool:
-        expected = self._passwords.get(user)
-        if expected is None or (user == GUEST and not loopback):
-            return False
-        return hmac.compare_digest(expected.encode(), password.encode("utf-8", "surrogateescape"))
 
 
 def credentials(mechanism: str, response: bytes) -> tuple[str, str]:
@@ -43,6 +24,9 @@ def credentials(mechanism: str, response: bytes) -> tuple[str, str]:
         if isinstance(user, str) and isinstance(password, str):
             return user, password
     else:
-        offered = ", ".join(MECHANISMS)
-        raise ConnectionError(504, f"CHANNEL_ERROR - {mechanism} is not among the mechanisms offered ({offered})")
+        raise unknown_mechanism(mechanism)
     raise ConnectionError(501, f"FRAME_ERROR - invalid {mechanism} response")
+
+
+def unknown_mechanism(mechanism: str) -> ConnectionError:
+    return ConnectionError(503, f"COMMAND_INVALID - unknown authentication mechanism '{mechanism}'")

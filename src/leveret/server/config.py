@@ -1,43 +1,163 @@
-"""The server's limits and addresses, each with its default (DESIGN.md, Limits)."""
+"""Every setting of the broker with its default, unit and meaning: what a configuration file may say.
+
+A field is a key of the file (a field that is a dataclass is a table in it); server/settings reads file, environment and
+command line into a `Config`. docs/configuration.md shows the same, held by a test.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Final
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the reader of a setting is to know; `least`, `most` and `choices` bound its values."""
+
+    meaning: str
+    unit: str = ""
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+
+
+PORT_MAX: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    frame_max: int = 131_072
-    channel_max: int = 2_047
-    heartbeat_s: int = 60
-    handshake_s: float = 10.0
-    close_s: float = 5.0
-    """How long a connection that was told to close may take to say close-ok."""
-    consumer_timeout_s: float = 1800.0
-    """How long a delivery may be unacknowledged before its channel is closed; 0: for ever."""
-    pending_bytes_max: int = 8 * 1024 * 1024
-    """Messages waiting for the disk: beyond this, publishers are not read from until half of it is written."""
-    reply_bytes_max: int = 8 * 1024 * 1024
-    """A client that asks but does not read the answers is not read from beyond this."""
-    memory_high_watermark: float = 0.6
-    """Publishers are blocked while this process uses more than this part of the machine's or container's memory; 0 blocks
-    them always, as in RabbitMQ.
-    """
-    disk_free_bytes_min: int = 1_000_000_000
-    """Publishers are blocked while less than this is free where the store is."""
-    alarm_check_s: float = 2.5
+    frame_max: Annotated[
+        int, About("largest frame offered to clients; 0: no limit", unit="bytes", least=0, most=2**31 - 1)
+    ] = 131_072
+    channel_max: Annotated[
+        int, About("channels per connection offered to clients; 0: no limit", least=0, most=PORT_MAX)
+    ] = 2_047
+    heartbeat_s: Annotated[
+        int, About("heartbeat interval offered to clients; 0: none", unit="seconds", least=0, most=65_535)
+    ] = 60
+    message_bytes_max: Annotated[
+        int, About("largest message body; a larger one ends its channel", unit="bytes", least=1, most=2**31 - 1)
+    ] = 134_217_728
+    handshake_s: Annotated[
+        float,
+        About(
+            "how long a client may take from connecting until it is open, TLS included",
+            unit="seconds",
+            least=0.1,
+            most=86_400,
+        ),
+    ] = 10.0
+    close_s: Annotated[
+        float,
+        About(
+            "how long a connection that was told to close may take to say close-ok",
+            unit="seconds",
+            least=0.1,
+            most=86_400,
+        ),
+    ] = 5.0
+    consumer_timeout_s: Annotated[
+        float,
+        About(
+            "how long a delivery may be unacknowledged before its channel is closed; 0: for ever",
+            unit="seconds",
+            least=0,
+            most=2**31,
+        ),
+    ] = 1800.0
+    pending_bytes_max: Annotated[
+        int,
+        About(
+            "messages waiting for the disk: beyond this, publishers are not read from until half of it is written",
+            unit="bytes",
+            least=1,
+        ),
+    ] = 8 * 1024 * 1024
+    reply_bytes_max: Annotated[
+        int,
+        About("a client that asks but does not read the answers is not read from beyond this", unit="bytes", least=1),
+    ] = 8 * 1024 * 1024
+    memory_high_watermark: Annotated[
+        float,
+        About(
+            "part of the machine's or container's memory beyond which publishers are blocked; 0: always, as in RabbitMQ",
+            least=0,
+            most=1_000_000,
+        ),
+    ] = 0.6
+    disk_free_bytes_min: Annotated[
+        int, About("free disk below which publishers are blocked; 0: never", unit="bytes", least=0)
+    ] = 1_000_000_000
+    alarm_check_s: Annotated[
+        float, About("how often memory and disk are measured", unit="seconds", least=0.01, most=3_600)
+    ] = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class SslOptions:
+    """RabbitMQ's `ssl_options.*`."""
+
+    certfile: Annotated[Path | None, About("the broker's certificate with its chain, PEM")] = None
+    keyfile: Annotated[Path | None, About("the certificate's private key, PEM; default: it is in `certfile`")] = None
+    password: Annotated[str | None, About("what the private key is encrypted with", secret=True)] = None
+    cacertfile: Annotated[Path | None, About("authorities whose clients' certificates are trusted, PEM")] = None
+    verify: Annotated[
+        str, About("`verify_peer` asks clients for a certificate and checks it", choices=("verify_none", "verify_peer"))
+    ] = "verify_none"
+    fail_if_no_peer_cert: Annotated[bool, About("refuse clients without a certificate; needs `verify_peer`")] = False
+    versions: Annotated[tuple[str, ...], About("versions of TLS that are spoken", choices=("tlsv1.3", "tlsv1.2"))] = (
+        "tlsv1.3",
+        "tlsv1.2",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    enabled: Annotated[bool, About("serve the HTTP API")] = True
+    host: Annotated[str | None, About("address the HTTP API listens on; default: `host`")] = None
+    port: Annotated[int, About("port of the HTTP API; 0 takes a free one", least=0, most=PORT_MAX)] = 15_672
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    host: str | None = "127.0.0.1"
-    """None: no TCP."""
-    port: int = 5672
-    socket: Path | None = None
-    directory: Path | None = None
-    """Where the store keeps its database; None: in memory."""
-    management_port: int | None = None
-    """None: no HTTP API."""
-    log_level: str = "info"
+    host: Annotated[str, About("address to listen on, with and without TLS")] = "127.0.0.1"
+    port: Annotated[int, About("TCP port for AMQP; 0 takes a free one", least=0, most=PORT_MAX)] = 5_672
+    tcp: Annotated[bool, About("listen on `port`")] = True
+    tls_port: Annotated[
+        int | None,
+        About(
+            "TCP port for AMQP over TLS, by custom 5671; 0 takes a free one; default: no TLS", least=0, most=PORT_MAX
+        ),
+    ] = None
+    socket: Annotated[Path | None, About("listen on this Unix socket as well")] = None
+    data: Annotated[Path, About("directory for messages and definitions")] = Path("leveret-data")
+    memory: Annotated[bool, About("keep nothing: for tests and trials")] = False
+    log_level: Annotated[str, About("what is logged", choices=("debug", "info", "warning", "error"))] = "info"
+    auth_mechanisms: Annotated[
+        tuple[str, ...],
+        About(
+            "SASL mechanisms offered; EXTERNAL only to clients with a verified certificate",
+            choices=("PLAIN", "AMQPLAIN", "EXTERNAL"),
+        ),
+    ] = ("PLAIN", "AMQPLAIN", "EXTERNAL")
+    ssl_cert_login_from: Annotated[
+        str,
+        About(
+            "which part of its certificate is the name of a user who logs in with EXTERNAL",
+            choices=("distinguished_name", "common_name", "subject_alternative_name"),
+        ),
+    ] = "distinguished_name"
+    ssl_cert_login_san_type: Annotated[
+        str, About("which kind of subject alternative name it is", choices=("dns", "ip", "email", "uri"))
+    ] = "dns"
+    ssl_cert_login_san_index: Annotated[int, About("which of them, counted from 0", least=0)] = 0
     limits: Limits = field(default_factory=Limits)
+    management: Management = field(default_factory=Management)
+    ssl_options: SslOptions = field(default_factory=SslOptions)
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the store keeps its database; None: in memory."""
+        return None if self.memory else self.data

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from leveret import __version__
 from leveret.errors import ConnectionError
-from leveret.server.auth import MECHANISMS, Users, credentials
+from leveret.server.auth import credentials, unknown_mechanism
 from leveret.wire import methods as m
 from leveret.wire.spec import FRAME_MIN_SIZE
 
 if TYPE_CHECKING:
-    from leveret.server.config import Limits
+    from leveret.server.config import Config
     from leveret.server.session import Session
 
 CAPABILITIES: dict[str, object] = dict.fromkeys(
@@ -49,9 +49,9 @@ def server_properties() -> dict[str, object]:
 class Handshake:
     """Answers the connection's methods for every session of a server."""
 
-    def __init__(self, limits: Limits, users: Users) -> None:
-        self._limits = limits
-        self._users = users
+    def __init__(self, config: Config) -> None:
+        self._limits = config.limits
+        self._mechanisms = config.auth_mechanisms
 
     def start(self, session: Session) -> None:
         """The protocol header was ours."""
@@ -59,7 +59,7 @@ class Handshake:
             version_major=0,
             version_minor=9,
             server_properties=server_properties(),
-            mechanisms=" ".join(MECHANISMS).encode(),
+            mechanisms=" ".join(self._offered(session)).encode(),
             locales=b"en_US",
         )
         session.send(0, start)
@@ -92,17 +92,36 @@ class Handshake:
         if isinstance(name, str):
             session.given_name = name
         mechanism = method.mechanism
-        user, password = credentials(mechanism, method.response)
-        if not self._users.check(user, password, session.loopback):
+        user = self._user(session, mechanism, method.response)
+        if user is None:
             self._refuse(session, mechanism)
             return
         session.user = user
+        found = session.broker.users.get(user)
+        session.impersonator = found is not None and "impersonator" in found.tags
         session.mechanism = mechanism
         limits = self._limits
         session.send(
             0,
             m.ConnectionTune(channel_max=limits.channel_max, frame_max=limits.frame_max, heartbeat=limits.heartbeat_s),
         )
+
+    def _offered(self, session: Session) -> list[str]:
+        """EXTERNAL is for clients whose certificate TLS has verified."""
+        certified = session.tls is not None and session.tls.verified
+        return [name for name in self._mechanisms if name != "EXTERNAL" or certified]
+
+    def _user(self, session: Session, mechanism: str, response: bytes) -> str | None:
+        """Who the client proved to be; None if it did not."""
+        if mechanism not in self._offered(session):
+            raise unknown_mechanism(mechanism)
+        if mechanism == "EXTERNAL":
+            named = None if session.tls is None else session.tls.user
+            users = session.broker.users
+            return named if named is not None and users.known(named, session.loopback) else None
+        user, password = credentials(mechanism, response)
+        found = session.broker.users.authenticate(user, password, session.loopback)
+        return None if found is None else found.name
 
     def _refuse(self, session: Session, mechanism: str) -> None:
         text = (
@@ -121,13 +140,8 @@ class Handshake:
         session.heartbeat_s = method.heartbeat
 
     def _open(self, session: Session, method: m.ConnectionOpen) -> None:
-        name = method.virtual_host
-        vhost = session.broker.vhosts.get(name)
-        if vhost is None:
-            raise ConnectionError(530, f"NOT_ALLOWED - vhost {name} not found")
-        session.vhost = vhost
-        session.router = session.broker.routers[name]
-        session.broker.peers[id(session)] = session
+        vhost = session.broker.tenants.connect(session, method.virtual_host)
+        session.router = session.broker.routers[vhost.name]
         session.send(0, m.ConnectionOpenOk())
 
 

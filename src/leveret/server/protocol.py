@@ -29,8 +29,16 @@ class Protocol:
         self._loop: Final = server.loop
         self._turns: Final = server.turns
         self.session: Final = Session(
-            server.broker, server.on_method, server.handshake.start, self._mark_dirty, self.hold, self.release
+            server.broker,
+            server.on_method,
+            server.handshake.start,
+            self._mark_dirty,
+            self.hold,
+            self.release,
+            server.limits.message_bytes_max,
         )
+        # What is left of it when the socket is handed over: TLS comes first (server/tls).
+        self.handshake_s: float = server.limits.handshake_s
         self.transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
@@ -61,7 +69,7 @@ class Protocol:
             session.host = str(local)
             session.name = f"unix:{self._server.next_number()} -> {local}"
         session.connected_at_ms = self._server.now_ms()
-        self._deadline = self._loop.call_later(self._server.limits.handshake_s, self._too_slow)
+        self._deadline = self._loop.call_later(self.handshake_s, self._too_slow)
         self._server.connected(self)
 
     def data_received(self, data: bytes) -> None:

@@ -74,23 +74,26 @@ async def _serve(config: Config, gauges: Gauges | None) -> int:
 
 
 def _management(config: Config, server: Server) -> Management | None:
-    if config.management_port is None:
+    wanted = config.management
+    if not wanted.enabled:
         return None
-    host = config.host or "127.0.0.1"
+    host = wanted.host or config.host
     try:
-        return Management(server, host, config.management_port)
+        return Management(server, host, wanted.port)
     except OSError as error:
         raise OSError(
             error.errno,
-            f"the HTTP API on {host}:{config.management_port} ({error.strerror}); "
+            f"the HTTP API on {host}:{wanted.port} ({error.strerror}); "
             "choose another --management-port or --no-management",
         ) from None
 
 
 def _addresses(config: Config, server: Server, management: Management | None) -> str:
     addresses = []
-    if config.host is not None:
+    if config.tcp:
         addresses.append(f"amqp://{_bracketed(config.host)}:{server.port}")
+    if config.tls_port is not None:
+        addresses.append(f"amqps://{_bracketed(config.host)}:{server.tls_port}")
     if config.socket is not None:
         addresses.append(f"unix:{config.socket}")
     if management is not None:

@@ -17,12 +17,12 @@ from typing import cast
 
 from leveret.broker.broker import Broker
 from leveret.server import verbs
-from leveret.server.auth import Users
 from leveret.server.config import Config
 from leveret.server.gauges import Gauges
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
 from leveret.server.session import Session
+from leveret.server.tls import TlsListener, make_context
 from leveret.server.turns import Turns
 from leveret.server.watch import Watch
 from leveret.store.patience import WAIT_MS
@@ -33,12 +33,13 @@ log = logging.getLogger("leveret.server")
 
 
 class Server:
-    def __init__(self, config: Config, users: Users | None = None, gauges: Gauges | None = None) -> None:
+    def __init__(self, config: Config, gauges: Gauges | None = None) -> None:
         self.config = config
         self.limits = config.limits
-        self.users = users or Users()
         self.loop = asyncio.get_running_loop()
-        self.handshake = Handshake(config.limits, self.users)
+        context = None if config.tls_port is None else make_context(config.ssl_options)
+        self._tls = None if context is None else TlsListener(self, context)
+        self.handshake = Handshake(config)
         self.store = Store(config.directory, self._from_store_thread, self._fatal)
         self.broker = Broker(self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000))
         self.broker.timers.changed = self._set_timer
@@ -47,6 +48,8 @@ class Server:
         self.stopped = asyncio.Event()
         self.started_at_ms = self.now_ms()
         self._listeners: list[asyncio.Server] = []
+        self.port = 0  # in use, also where the system was to choose one; 0: not listening
+        self.tls_port = 0
         self._protocols: dict[Session, Protocol] = {}
         self.turns = Turns(self.loop, self._begin_turn, self._end_turn)
         self._reminded = False
@@ -72,24 +75,18 @@ class Server:
 
     async def _listen(self) -> None:
         config = self.config
-        if config.host is not None:
+        if config.tcp:
             listener = await self.loop.create_server(self._accept, config.host, config.port, backlog=1024)
             self._listeners.append(listener)
+            self.port = listener.sockets[0].getsockname()[1]
+        if self._tls is not None and config.tls_port is not None:
+            await self._tls.listen(config.host, config.tls_port)
+            self.tls_port = self._tls.port
         if config.socket is not None:
             remove_stale(config.socket)
             listener = await self.loop.create_unix_server(self._accept, str(config.socket), backlog=1024)
             os.chmod(config.socket, 0o600)
             self._listeners.append(listener)
-
-    @property
-    def port(self) -> int:
-        """The TCP port in use (the one the system chose, if it was asked for 0); 0 without TCP."""
-        for listener in self._listeners:
-            for socket in listener.sockets:
-                name = socket.getsockname()
-                if isinstance(name, tuple):
-                    return int(name[1])
-        return 0
 
     async def stop(self) -> None:
         """See the module's head. Safe to call twice."""
@@ -99,6 +96,8 @@ class Server:
         self._closing = True
         for listener in self._listeners:
             listener.close()
+        if self._tls is not None:
+            self._tls.close()
         self.turn()
         self.watch.stop()
         for session in list(self._protocols):

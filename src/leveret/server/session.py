@@ -13,8 +13,8 @@ from leveret.broker.broker import Broker
 from leveret.broker.channel import Channel
 from leveret.broker.peer import Peer
 from leveret.broker.router import Router
-from leveret.broker.vhost import VirtualHost
 from leveret.errors import AMQPError, ChannelError
+from leveret.server.certificate import CLEAR, Tls
 from leveret.wire.connection import Connection
 from leveret.wire.events import (
     Ack,
@@ -57,11 +57,11 @@ class Session(Peer):
         mark_dirty: Callable[[], None],
         hold: Callable[[], None],
         release: Callable[[], None],
+        message_bytes_max: int,
     ) -> None:
         super().__init__()
         self.broker: Final = broker
-        self.wire: Final = Connection(True)
-        self.vhost: VirtualHost | None = None
+        self.wire: Final = Connection(True, message_bytes_max)
         self.router: Router | None = None
         self._on_method: Final = on_method
         self._on_header: Final = on_header
@@ -80,6 +80,7 @@ class Session(Peer):
         self.client_properties: dict[str, object] = {}
         self.capabilities: dict[str, object] = {}
         self.mechanism: str = ""
+        self.tls: Tls | None = None
         self.given_name: str = ""
         self.loopback: bool = False
         self.heartbeat_s: int = 0
@@ -103,7 +104,7 @@ class Session(Peer):
             "port": self.port,
             "peer_host": self.peer_host,
             "peer_port": self.peer_port,
-            "ssl": False,
+            **(CLEAR if self.tls is None else self.tls.view),
             "state": self._state(),
             "timeout": self.heartbeat_s,
             "frame_max": self.wire.frame_max,
@@ -260,6 +261,9 @@ class Session(Peer):
     def consumer_cancelled(self, channel: int, tag: str) -> None:
         if self.capabilities.get("consumer_cancel_notify") and not self.ending:
             self.send(channel, BasicCancel(consumer_tag=tag, no_wait=True))
+
+    def force_close(self, reason: str) -> None:
+        self.close(320, f"CONNECTION_FORCED - {reason}")
 
     def confirms_ready(self, channel: Channel) -> None:
         if not channel.closed:

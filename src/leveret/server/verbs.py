@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from leveret.broker import basic, replies
 from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
+from leveret.broker.permissions import CONFIGURE, READ
 from leveret.broker.transaction import Transaction
 from leveret.errors import ChannelError, ConnectionError
 from leveret.wire import methods as m
@@ -62,6 +63,7 @@ def open_channel(session: Session, number: int) -> None:
     vhost = session.vhost
     if vhost is None:
         raise ConnectionError(504, "CHANNEL_ERROR - the connection is not open")
+    session.broker.tenants.check_channel(session)
     session.channels[number] = Channel(number, session, vhost)
     session.send(number, m.ChannelOpenOk())
 
@@ -88,8 +90,10 @@ def named(channel: Channel, name: str) -> str:
     return channel.last_queue
 
 
-def find(session: Session, channel: Channel, name: str) -> Queue:
-    return channel.vhost.queue(named(channel, name), session)
+def find(session: Session, channel: Channel, name: str, permission: str = READ) -> Queue:
+    name = named(channel, name)
+    channel.vhost.permissions.require(session, permission, "queue", name)
+    return channel.vhost.queue(name, session)
 
 
 @verb("channel.flow")
@@ -114,21 +118,21 @@ def exchange_declare(session: Session, channel: Channel, method: m.ExchangeDecla
         channel.vhost.source(name)
     else:
         channel.vhost.declare_exchange(
-            name, method.type, method.durable, method.auto_delete, method.internal, dict(method.arguments)
+            name, method.type, method.durable, method.auto_delete, method.internal, dict(method.arguments), session
         )
     return m.ExchangeDeclareOk()
 
 
 @verb("exchange.delete")
 def exchange_delete(session: Session, channel: Channel, method: m.ExchangeDelete) -> m.Method:
-    channel.vhost.delete_exchange(stripped(method.exchange), method.if_unused)
+    channel.vhost.delete_exchange(stripped(method.exchange), method.if_unused, session)
     return m.ExchangeDeleteOk()
 
 
 @verb("exchange.bind")
 def exchange_bind(session: Session, channel: Channel, method: m.ExchangeBind) -> m.Method:
     vhost, name = channel.vhost, stripped(method.destination)
-    vhost.not_default(name)
+    vhost.may_bind(session, stripped(method.source), "exchange", name, method.routing_key)
     source = vhost.source(stripped(method.source)).name
     vhost.bind(source, vhost.exchange(name), method.routing_key, dict(method.arguments))
     return m.ExchangeBindOk()
@@ -136,11 +140,9 @@ def exchange_bind(session: Session, channel: Channel, method: m.ExchangeBind) ->
 
 @verb("exchange.unbind")
 def exchange_unbind(session: Session, channel: Channel, method: m.ExchangeUnbind) -> m.Method:
-    vhost, name = channel.vhost, stripped(method.destination)
-    vhost.not_default(name)
-    vhost.unbind(
-        stripped(method.source), vhost.exchanges.get(name), method.routing_key, dict(method.arguments), session
-    )
+    vhost, source, name = channel.vhost, stripped(method.source), stripped(method.destination)
+    vhost.may_bind(session, source, "exchange", name, method.routing_key)
+    vhost.unbind(source, vhost.exchanges.get(name), method.routing_key, dict(method.arguments), session)
     return m.ExchangeUnbindOk()
 
 
@@ -171,18 +173,20 @@ def binding_key(channel: Channel, queue: str, key: str) -> str:
 
 @verb("queue.bind")
 def queue_bind(session: Session, channel: Channel, method: m.QueueBind) -> m.Method:
-    name = stripped(named(channel, method.queue))
+    name, source = stripped(named(channel, method.queue)), stripped(method.exchange)
     key = binding_key(channel, method.queue, method.routing_key)
-    source = channel.vhost.source(stripped(method.exchange)).name
+    channel.vhost.may_bind(session, source, "queue", name, key)
+    channel.vhost.source(source)
     channel.vhost.bind(source, channel.vhost.queue(name, session), key, dict(method.arguments))
     return m.QueueBindOk()
 
 
 @verb("queue.unbind")
 def queue_unbind(session: Session, channel: Channel, method: m.QueueUnbind) -> m.Method:
-    queue = channel.vhost.queues.get(stripped(named(channel, method.queue)))
+    name, source = stripped(named(channel, method.queue)), stripped(method.exchange)
     key = binding_key(channel, method.queue, method.routing_key)
-    channel.vhost.unbind(stripped(method.exchange), queue, key, dict(method.arguments), session)
+    channel.vhost.may_bind(session, source, "queue", name, key)
+    channel.vhost.unbind(source, channel.vhost.queues.get(name), key, dict(method.arguments), session)
     return m.QueueUnbindOk()
 
 
@@ -205,6 +209,7 @@ def queue_purge(session: Session, channel: Channel, method: m.QueuePurge) -> Non
 @verb("queue.delete")
 def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method | None:
     name = stripped(named(channel, method.queue))
+    channel.vhost.permissions.require(session, CONFIGURE, "queue", name)
     if name not in channel.vhost.queues:
         return m.QueueDeleteOk(message_count=0)
     queue = channel.vhost.queue(name, session)

@@ -189,6 +189,9 @@ class Store:
     def save_setting(self, key: str, value: str) -> None:
         self._other("insert or replace into setting values (?, ?)", key, value)
 
+    def delete_setting(self, key: str) -> None:
+        self._other("delete from setting where key = ?", key)
+
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call once all that was asked for so far is on disk."""
         if self.directory is None:

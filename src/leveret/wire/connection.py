@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.errors import CodecError
-from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, ChannelMachine
+from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, REFUSED, ChannelMachine
 from leveret.wire.events import (
     Ack,
     Address,
@@ -44,7 +44,6 @@ from leveret.wire.spec import PROTOCOL_HEADER
 
 ADDRESSES_MAX: Final = 16_384
 """Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
-
 MESSAGE_BYTES_MAX: Final = 134_217_728
 
 
@@ -266,6 +265,7 @@ class Connection(Sender):
         if size > self.message_bytes_max:
             text = f"message size {size} is larger than configured max size {self.message_bytes_max}"
             self._events.append(ChannelFailure(channel.number, 406, f"PRECONDITION_FAILED - {text}", 60, 40))
+            channel.stage = REFUSED
             return
         channel.header = data[start:stop]
         channel.missing = size
@@ -387,13 +387,14 @@ class Connection(Sender):
         self._fail(number, code, text, method.class_id, method.method_id)
 
     def _fail_frame(self, data: bytes, pos: int, size: int) -> None:
-        text = f"type {data[pos]}: frame of {size + 8} octets is larger than frame_max {self.frame_max}"
-        self._fail(0, 501, f"FRAME_ERROR - {text}")
+        text = f"frame of {size + 8} octets is larger than frame_max {self.frame_max}"
+        self._fail(0, 501, f"FRAME_ERROR - type {data[pos]}: {text}")
 
     def _fail_type(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
-        first = data[start : min(stop, start + 16)]
-        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {first!r}")
+        octets = data[start : min(stop, start + 16)]
+        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {octets!r}")
 
     def _fail_content(self, channel: ChannelMachine) -> None:
         """A frame out of turn, in RabbitMQ's words."""
-        self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {channel.awaited()}", 60, 40)
+        if channel.stage != REFUSED:
+            self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {channel.awaited()}", 60, 40)

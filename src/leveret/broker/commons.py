@@ -1,0 +1,42 @@
+"""What all virtual hosts of a broker share. Made by broker/broker; read by broker/vhost and what lives in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from leveret.broker.settings import Settings
+from leveret.broker.timers import Clock, Timers
+
+if TYPE_CHECKING:
+    from leveret.broker.ids import QueueIds
+    from leveret.broker.level import Level
+    from leveret.store.store import Store
+
+
+class Commons:
+    def __init__(
+        self,
+        store: Store,
+        ids: QueueIds,
+        random_name: Callable[[], str],
+        consumer_timeout_ms: int,
+    ) -> None:
+        self.store: Final = store
+        self.settings: Final = Settings(store)
+        self.timers: Final = Timers()
+        self.clock: Final = Clock()
+        self.ids: Final = ids
+        self.random_name: Final = random_name
+        self.consumer_timeout_ms: Final = consumer_timeout_ms
+        """How long a delivery may be unacknowledged where nothing else is asked for; 0: for ever."""
+        self.delivered: dict[int, Level] = {}
+        """Levels whose watermark moved in this turn."""
+
+    def flush_delivered(self) -> None:
+        """Watermarks are told to the store once per loop turn."""
+        if self.delivered:
+            for level in self.delivered.values():
+                if not level.queue.deleted:
+                    self.store.delivered(level.id, level.delivered_to)
+            self.delivered.clear()
