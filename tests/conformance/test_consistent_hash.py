@@ -1,4 +1,7 @@
-"""The consistent-hash exchange, as RabbitMQ's plugin rabbitmq_consistent_hash_exchange has it (its README and replies)."""
+"""The consistent-hash exchange, as RabbitMQ's plugin rabbitmq_consistent_hash_exchange has it (its README and replies).
+
+rabbitmq.com/docs/plugins lists it.
+"""
 
 from __future__ import annotations
 

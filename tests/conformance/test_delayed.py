@@ -1,4 +1,5 @@
-"""The delayed-message exchange, as RabbitMQ's plugin rabbitmq_delayed_message_exchange describes it in its README.
+"""The delayed-message exchange, as RabbitMQ's plugin rabbitmq_delayed_message_exchange describes it in its README,
+and rabbitmq.com/blog/2015/04/16/scheduling-messages-with-rabbitmq.
 
 The plugin comes with no RabbitMQ, so these run on Leveret only; when what happens is on virtual time in tests/broker.
 """
