@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import trustme
-from tests import brokers
-from tests.brokers import BrokerFailed, free_port
+from tests.brokers import KINDS, Broker, BrokerFailed
 
 from compat import CannotRun
 from compat.suite import Certificates, Suite
 
-__all__ = ["KINDS", "Broker", "BrokerFailed", "Leveret", "RabbitMQ"]
+__all__ = ["KINDS", "Broker", "BrokerFailed", "broker", "certificates"]
 
 
 def certificates(suite: Suite, folder: Path, to: Path) -> dict[str, Path]:
     """The broker's certificate files, by RabbitMQ's option names, in `to`, where the broker may read them."""
-    texts = _own() if suite.certificates is None else _of_suite(suite.certificates, folder)
+    given = suite.certificates
+    has_them = given is not None and (folder / (given.dockerfile or given.authority)).exists()
+    texts = _of_suite(given, folder) if given is not None and has_them else _own()
     files = {option: to / f"{option}.pem" for option in texts}
     for option, path in files.items():
         path.write_text(texts[option])
+        path.chmod(0o644)
     return files
 
 
@@ -43,38 +47,40 @@ def _of_suite(given: Certificates, folder: Path) -> dict[str, str]:
     return {option: found[path] for option, path in paths.items()}
 
 
-class RabbitMQ(brokers.RabbitMQ):
-    """A node with management and, if the suite has certificates, TLS."""
+class Tls:
+    """What each broker is told to speak TLS with the suite's certificates; clients need none, as in the suites' own runs."""
 
     def __init__(self, suite: Suite, folder: Path) -> None:
-        reason = self.missing()
-        if reason:
-            raise CannotRun(f"{reason}. Install it: apt-get install rabbitmq-server")
-        super().__init__(management=True)
-        self.tls_port: int | None = None
-        if suite.tls:
-            self._add_tls(suite, folder)
+        self.directory = Path(tempfile.mkdtemp(prefix="compat-tls-"))
+        self.directory.chmod(0o755)
+        self.files = certificates(suite, folder, self.directory)
 
-    def _add_tls(self, suite: Suite, folder: Path) -> None:
-        self.tls_port = free_port()
-        files = certificates(suite, folder, self.directory)
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(self.user)
-            for path in files.values():
-                os.chown(path, account.pw_uid, account.pw_gid)
-        settings = [f"listeners.ssl.default = 127.0.0.1:{self.tls_port}"]
-        settings += [f"ssl_options.{option} = {path}" for option, path in files.items()]
-        with (self.directory / "rabbitmq.conf").open("a") as file:
-            file.write("\n".join(settings) + "\n")
+    def options(self, port: int) -> list[str]:
+        """For `leveret broker`."""
+        files = self.files
+        options = ["--tls-port", str(port), "--tls-cert", str(files["certfile"]), "--tls-key", str(files["keyfile"])]
+        return [*options, "--tls-ca", str(files["cacertfile"])]
+
+    def rabbitmq(self, port: int) -> list[str]:
+        """For rabbitmq.conf."""
+        own = [f"ssl_options.{option} = {path}" for option, path in self.files.items()]
+        return [f"listeners.ssl.default = 127.0.0.1:{port}", *own]
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class Leveret(brokers.Leveret):
-    """`leveret broker` with management."""
-
-    def __init__(self, suite: Suite, folder: Path) -> None:
-        super().__init__(management=True)
-        self.tls_port: int | None = None
-
-
-Broker = Leveret | RabbitMQ
-KINDS: dict[str, type[Leveret] | type[RabbitMQ]] = {"rabbitmq": RabbitMQ, "leveret": Leveret}
+@contextmanager
+def broker(kind: str, suite: Suite, folder: Path) -> Iterator[Broker]:
+    """A running broker of the suite's own, with management and, if the suite wants it, TLS."""
+    made = KINDS[kind]
+    if made.missing():
+        raise CannotRun(f"{made.missing()}. Install it: apt-get install rabbitmq-server")
+    with ExitStack() as stack:
+        tls = Tls(suite, folder) if suite.tls else None
+        if tls is not None:
+            stack.callback(tls.remove)
+        own = made(management=True, tls=tls)
+        stack.callback(own.remove)
+        own.start()
+        yield own

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from compat import CannotRun
@@ -34,7 +35,13 @@ def version_of(suite: Suite, python: Path, folder: Path) -> str:
     done = subprocess.run([str(python), "-c", look], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise CannotRun(f"{suite.module} cannot be imported from {folder}\n{done.stderr.strip()}")
-    return done.stdout.strip()
+    return done.stdout.strip() or _declared(folder)
+
+
+def _declared(folder: Path) -> str:
+    project = folder / "pyproject.toml"
+    declared = tomllib.loads(project.read_text()).get("project", {}) if project.exists() else {}
+    return str(declared.get("version", ""))
 
 
 def _run(command: list[str]) -> None:

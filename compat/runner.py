@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.brokers import product
 
 from compat import ROOT, CannotRun, docker, junit
-from compat.brokers import KINDS, Broker
+from compat.brokers import Broker, broker
 from compat.control import rabbitmqctl
 from compat.environment import python_for
 from compat.suite import Suite
@@ -38,45 +38,40 @@ def run(suite: Suite, kind: str, sources: Path, work: Path, chosen: str = "") ->
     folder = suite.folder(sources)
     python = python_for(suite, work)
     log = work / f"{suite.name}-{kind}.log"
-    broker = KINDS[kind](suite, folder)
-    try:
-        broker.start()
-        name = product(broker.port)
-        with tempfile.TemporaryDirectory(prefix="compat-") as place:
-            report = Path(place) / "junit.xml"
-            command = [str(python), "-m", "pytest", *_arguments(suite, folder, report, chosen)]
-            _execute(suite, command, folder, broker, Path(place), log)
-            if not report.exists():
-                raise CannotRun(f"{suite.name} reported nothing on {kind}, see {log}\n{_tail(log)}")
-            return Run(name, junit.read(report))
-    finally:
-        broker.remove()
+    with broker(kind, suite, folder) as own, tempfile.TemporaryDirectory(prefix="compat-") as place:
+        name = product(own.port)
+        report = Path(place) / "junit.xml"
+        command = [str(python), "-m", "pytest", *_arguments(suite, folder, report, chosen)]
+        _execute(suite, command, folder, own, Path(place), log)
+        if not report.exists():
+            raise CannotRun(f"{suite.name} reported nothing on {kind}, see {log}\n{_tail(log)}")
+        return Run(name, junit.read(report))
 
 
 def _arguments(suite: Suite, folder: Path, report: Path, chosen: str) -> list[str]:
     # -o addopts: coverage and the like that a suite asks for by itself.
     arguments = [*suite.paths(folder), f"--junitxml={report}", "-o", "addopts=", "-p", "no:cacheprovider", "-v"]
     arguments += [f"--timeout={suite.test_s_max}", *suite.arguments]
+    if (folder / "conftest.py").exists():
+        arguments += suite.conftest_arguments
     arguments += [f"--deselect={test}" for test in suite.deselect]
     return [*arguments, "-k", chosen] if chosen else arguments
 
 
-def _execute(suite: Suite, command: list[str], folder: Path, broker: Broker, place: Path, log: Path) -> None:
-    ports = {5672: broker.port, 15672: broker.management_port}
-    if broker.tls_port is not None:
-        ports[5671] = broker.tls_port
+def _execute(suite: Suite, command: list[str], folder: Path, own: Broker, place: Path, log: Path) -> None:
+    ports = {5672: own.port, 5671: own.tls_port, 15672: own.management_port}
     with contextlib.ExitStack() as stack:
-        tools = stack.enter_context(rabbitmqctl(broker, place))
+        tools = stack.enter_context(rabbitmqctl(own, place))
         environment = {
             **os.environ,
             "PYTHONPATH": f"{REDIRECT}{os.pathsep}{folder}",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PATH": os.pathsep.join([str(tools), str(Path(command[0]).parent), os.environ.get("PATH", "")]),
             "COMPAT_PORTS": ",".join(f"{old}={new}" for old, new in ports.items()),
             **{key: value.format(folder=folder) for key, value in suite.environment.items()},
         }
         if suite.docker:
-            environment["DOCKER_HOST"] = stack.enter_context(docker.stand_in({5671: 1, 15671: 1, **ports}))
+            environment["DOCKER_HOST"] = stack.enter_context(docker.stand_in({15671: 1, **ports}))
         output = stack.enter_context(log.open("w"))
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True

@@ -36,8 +36,10 @@ class Suite:
     """Requirements of its virtual environment. The package itself is imported from SRC."""
     arguments: tuple[str, ...] = ()
     """For pytest."""
+    conftest_arguments: tuple[str, ...] = ()
+    """Options of the conftest.py at its root, which distributions may lack."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables it reads; {url}, {port}, {tls_port} and {folder} are filled in."""
+    """Variables it reads; {folder} is filled in."""
     docker: bool = False
     """It asks Docker for its broker and is told of ours, see `compat.docker`."""
     tls: bool = False

@@ -42,7 +42,7 @@ SUITES = [
         module="amqp",
         tests=("t/integration",),
         install=("amqp", "pytest<=8.0.0", "pytest-timeout", f"{RERUNS}<15"),
-        arguments=("-E", "rabbitmq"),
+        conftest_arguments=("-E", "rabbitmq"),
         tls=True,
         certificates=Certificates(
             "/etc/rabbitmq/ca/ca_certificate.pem",
@@ -61,7 +61,7 @@ SUITES = [
         module="kombu",
         tests=("t/integration/test_py_amqp.py",),
         install=("kombu", "pytest", "pytest-timeout", RERUNS),
-        arguments=("-E", "py-amqp"),
+        conftest_arguments=("-E", "py-amqp"),
     ),
     Suite(
         name="celery",

@@ -18,12 +18,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingConnection
 
-from certificates import ServerTls
+if TYPE_CHECKING:  # bench/ and compat/ import this as tests.brokers
+    from certificates import ServerTls
 
 START_S = 60.0
 STOP_S = 60.0

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pika
+import pika.exceptions
 import pytest
 
 FOLDER = Path(os.environ["TUTORIALS"])
@@ -167,3 +169,17 @@ def test_six_rpc_two_servers(start: Start) -> None:
         server.says("Awaiting RPC requests")
     for _ in range(4):
         assert "Got 832040" in run("rpc_client.py")
+
+
+def test_seven_publisher_confirms() -> None:
+    """The tutorial has no program in Python, so its page is followed here: each publish is confirmed or raises."""
+    with pika.BlockingConnection(pika.ConnectionParameters(host="localhost")) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        name = channel.queue_declare("", exclusive=True).method.queue
+        for number in range(500):
+            channel.basic_publish("", name, str(number).encode(), mandatory=True)
+        bodies = [channel.basic_get(name, auto_ack=True)[2] for _ in range(500)]
+        assert bodies == [str(number).encode() for number in range(500)]
+        with pytest.raises(pika.exceptions.UnroutableError):
+            channel.basic_publish("", f"no {name}", b"lost", mandatory=True)

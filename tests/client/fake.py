@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from leveret.client import handshake
+from leveret.client import Backoff, handshake
 from leveret.client.transport import Link
 from leveret.client.url import Endpoint, Target
 from leveret.wire.connection import Connection as Machine
@@ -25,9 +25,11 @@ from leveret.wire.events import (
     Publish,
 )
 from leveret.wire.methods import (
+    BasicCancel,
     BasicCancelOk,
     BasicConsume,
     BasicConsumeOk,
+    BasicGetOk,
     BasicQosOk,
     ChannelCloseOk,
     ChannelOpenOk,
@@ -55,6 +57,11 @@ def _consuming(method: Method) -> Method:
     return BasicConsumeOk(method.consumer_tag)
 
 
+def _cancelling(method: Method) -> Method | None:
+    assert isinstance(method, BasicCancel)
+    return None if method.no_wait else BasicCancelOk(method.consumer_tag)
+
+
 ANSWERS: dict[str, Answer] = {
     "connection.start-ok": lambda _: ConnectionTune(2047, 131072, 60),
     "connection.open": lambda _: ConnectionOpenOk(),
@@ -65,7 +72,7 @@ ANSWERS: dict[str, Answer] = {
     "queue.bind": lambda _: QueueBindOk(),
     "basic.qos": lambda _: BasicQosOk(),
     "basic.consume": _consuming,
-    "basic.cancel": lambda _: BasicCancelOk(),
+    "basic.cancel": _cancelling,
     "confirm.select": lambda _: ConfirmSelectOk(),
 }
 
@@ -148,6 +155,14 @@ class FakeBroker:
         self.machine.send(channel, method)
         self.flush()
 
+    def confirm(self, channel: int, number: int, multiple: bool = False) -> None:
+        self.machine.ack(channel, number, multiple)
+        self.flush()
+
+    def answer_get(self, channel: int, number: int, body: bytes) -> None:
+        self.machine.send_content(channel, BasicGetOk(number, False, "", "q", 0), b"\x00\x00", body)
+        self.flush()
+
     def deliver(self, channel: int, tag: str, number: int, body: bytes, redelivered: bool = False) -> None:
         short = bytes((len(tag),)) + tag.encode()
         header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"
@@ -166,9 +181,28 @@ class FakeBroker:
         if link.error is None:
             link.loop.call_soon(link.data_received, data)
 
+    def cut(self) -> None:
+        """End the link as a lost socket does."""
+        assert self.link is not None
+        self.link.connection_lost(None)
+
     def named(self, name: str) -> list[Method]:
         """Everything that came under this name, in order."""
         return [method for _, method in self.methods if method.name == name]
+
+
+async def until(condition: Callable[[], object], turns_max: int = 1000) -> None:
+    """Let the event loop go round until `condition` holds."""
+    for _ in range(turns_max):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the condition does not come true")
+
+
+def at_once() -> Backoff:
+    """Attempts to reconnect without pauses."""
+    return Backoff(sleep=lambda _: asyncio.sleep(0))
 
 
 async def turns(count: int = 6) -> None:

@@ -21,6 +21,7 @@ BIG = bytes(range(256)) * 4096
 RICH = pika.BasicProperties(
     delivery_mode=2, message_id="m", headers={"n": 1, "list": ["a", True]}, priority=3, timestamp=1_700_000_000
 )
+NUMBERED = {level: [number for number in range(60) if number % 6 == level] for level in range(6)}
 LIMITS = {"x-max-length": 1000, "x-message-ttl": 600_000, "x-dead-letter-exchange": "lives"}
 
 
@@ -28,6 +29,7 @@ def _declare(channel: BlockingChannel) -> None:
     for queue in ("order", "mixed", "held", "acked", "purged", "big", "rich", "deleted", "requeued"):
         channel.queue_declare(queue, durable=True)
     channel.queue_declare("with arguments", durable=True, arguments=LIMITS)
+    channel.queue_declare("priorities", durable=True, arguments={"x-max-priority": 5})
     channel.queue_declare("auto-delete", durable=True, auto_delete=True)
     channel.queue_declare("exclusive", durable=True, exclusive=True)
     channel.queue_declare("transient")
@@ -58,12 +60,17 @@ def _fill(channel: BlockingChannel) -> None:
     publish(channel, "transient", b"x", properties=PERSISTENT)
     publish(channel, "big", BIG, properties=PERSISTENT)
     publish(channel, "rich", b"x", properties=RICH)
+    for level in range(6):
+        urgent = pika.BasicProperties(delivery_mode=2, priority=level)
+        publish(channel, "priorities", *[b"%d" % number for number in NUMBERED[level]], properties=urgent)
+    publish(channel, "priorities", b"transient", properties=pika.BasicProperties(priority=5))
 
 
 def _use(channel: BlockingChannel) -> None:
     """Hold, acknowledge, give back, purge, delete; the channel and what it holds stay until the broker ends."""
     for _ in range(2):
         channel.basic_get("held")
+        channel.basic_get("priorities")
         channel.basic_ack(channel.basic_get("acked")[0].delivery_tag)
     channel.basic_nack(channel.basic_get("requeued")[0].delivery_tag)
     channel.queue_purge("purged")
@@ -184,3 +191,12 @@ def test_a_transient_exchange_is_gone_and_its_queue_stays(connection: BlockingCo
 def test_new_messages_follow_the_old_ones(channel: BlockingChannel) -> None:
     publish(channel, "with arguments", b"new", properties=PERSISTENT)
     assert drain(channel, "with arguments") == [b"new"]
+
+
+def test_a_priority_queue_keeps_its_order_and_sorts_new_messages_in(channel: BlockingChannel) -> None:
+    """rabbitmq.com/docs/priority; two of the highest were held at the end, and are at their places again."""
+    for priority, body in ((3, b"new 3"), (9, b"new 9")):
+        publish(channel, "priorities", body, properties=pika.BasicProperties(delivery_mode=2, priority=priority))
+    old = {level: [b"%d" % number for number in numbers] for level, numbers in NUMBERED.items()}
+    expected = [*old[5], b"new 9", *old[4], *old[3], b"new 3", *old[2], *old[1], *old[0]]
+    assert drain(channel, "priorities") == expected

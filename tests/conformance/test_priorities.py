@@ -124,7 +124,6 @@ def test_the_maximum_cannot_be_changed(channel: BlockingChannel, name: str) -> N
         prioritised(channel, name, 6)
 
 
-@pytest.mark.missing_in_leveret("policies")
 def test_a_policy_cannot_set_the_maximum(managed_broker: Broker) -> None:
     """docs/priority: priorities belong to a queue from its declaration on, so that only an argument can ask for them."""
     policy = {"pattern": ".*", "definition": {"max-priority": 5}}
@@ -307,26 +306,3 @@ def test_reject_publish_refuses_whatever_the_priority(channel: BlockingChannel, 
     confirms.wait(3)
     assert (confirms.acked, confirms.nacked) == ({1, 2}, {3})
     assert drain(channel, name) == [b"2", b"1"]
-
-
-# ---- restart
-
-
-def _fill(channel: BlockingChannel, queue: str) -> None:
-    channel.queue_declare(queue, durable=True, arguments={"x-max-priority": 5})
-    send(channel, queue, *[(number % 6, b"%d" % number) for number in range(60)], delivery_mode=2)
-    send(channel, queue, (5, b"transient"))
-
-
-def test_a_durable_queue_keeps_its_priorities_over_a_restart(own_broker: Broker) -> None:
-    """Messages held at the end are back at their places, new ones are sorted in among the old ones."""
-    channel = own_broker.connect().channel()
-    _fill(channel, "q")
-    held = [channel.basic_get("q")[2] for _ in range(3)]
-    assert held == [b"5", b"11", b"17"]
-    own_broker.restart()
-    channel = own_broker.connect().channel()
-    channel.queue_declare("q", durable=True, arguments={"x-max-priority": 5})
-    send(channel, "q", (3, b"new 3"), (9, b"new 9"))
-    old = {level: [b"%d" % number for number in range(60) if number % 6 == level] for level in range(6)}
-    assert drain(channel, "q") == [*old[5], b"new 9", *old[4], *old[3], b"new 3", *old[2], *old[1], *old[0]]

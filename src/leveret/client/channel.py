@@ -12,7 +12,7 @@ import logging
 from itertools import count
 from typing import TYPE_CHECKING
 
-from leveret.client.consumer import Callback, Consumer
+from leveret.client.consumer import Callback, Consumer, OnCancel, OnClose
 from leveret.client.declaring import Arguments, Declaring
 from leveret.client.delivery import Delivery
 from leveret.client.publishing import Encoder
@@ -70,10 +70,7 @@ class Channel(Declaring):
     async def _publish(
         self, body: bytes, exchange: str, routing_key: str, properties: BasicProperties | None, mandatory: bool
     ) -> None:
-        link = (await self._open_session()).link
-        if link.blocked or not link.may_write.is_set():
-            await link.may_publish.wait()
-            await link.may_write.wait()
+        await self._room()
         confirm = self.publish_nowait(
             body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=mandatory
         )
@@ -105,10 +102,17 @@ class Channel(Declaring):
         await bounded(self._drain(), timeout_s, "room for more messages")
 
     async def _drain(self) -> None:
-        link = (await self._open_session()).link
-        link.flush()
-        await link.may_publish.wait()
-        await link.may_write.wait()
+        (await self._open_session()).link.flush()
+        await self._room()
+
+    async def _room(self) -> None:
+        """Wait for a link that takes a message now. One that ends while it is waited for is followed by another."""
+        while True:
+            link = (await self._open_session()).link
+            if link.may_publish.is_set() and link.may_write.is_set():
+                return
+            await link.may_publish.wait()
+            await link.may_write.wait()
 
     async def confirm_select(self) -> None:
         """From now on each publish is confirmed. Safe to call twice."""
@@ -122,21 +126,30 @@ class Channel(Declaring):
 
     async def qos(self, prefetch_count: int, global_: bool = False) -> None:
         """How many unacknowledged deliveries each consumer started next may have (`global_`: the whole channel)."""
-        await self.call(BasicQos(0, prefetch_count, global_), "basic.qos-ok")
+        await self.call(lambda: BasicQos(0, prefetch_count, global_), "basic.qos-ok")
         if global_:
             self.prefetch_shared = prefetch_count
         else:
             self.prefetch = prefetch_count
 
     async def get(self, queue: str, no_ack: bool = False) -> Delivery | None:
-        """One message, or None if none is ready."""
-        method = BasicGet(queue=self._queue(queue), no_ack=no_ack)
-        return await self._bounded(self._get(method), f"the reply to basic.get of queue {queue!r}")
+        """One message, or None if none is ready. One that comes too late for this call goes back to its queue.
 
-    async def _get(self, method: BasicGet) -> Delivery | None:
+        Raises ChannelError (404 no such queue, 405 another connection's), ConnectionLost, WaitTimeout.
+        """
+        return await self._bounded(self._get(queue, no_ack), f"the reply to basic.get of queue {queue!r}")
+
+    async def _get(self, queue: str, no_ack: bool) -> Delivery | None:
         session = await self._open_session()
-        reply = await session.call(method, "basic.get-ok", "basic.get-empty")
-        return fetched(session, reply, method.no_ack) if isinstance(reply, Content) else None
+        method = BasicGet(queue=self._queue(queue), no_ack=no_ack)
+        asked = session.ask(method, "basic.get-ok", "basic.get-empty")
+        try:
+            reply = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            if not no_ack:
+                asked.add_done_callback(session.give_back)
+            raise
+        return fetched(session, reply, no_ack) if isinstance(reply, Content) else None
 
     async def consume(
         self,
@@ -147,22 +160,27 @@ class Channel(Declaring):
         exclusive: bool = False,
         consumer_tag: str = "",
         arguments: Arguments = None,
+        on_cancel: OnCancel | None = None,
+        on_close: OnClose | None = None,
     ) -> Consumer:
-        """Have `callback` called with each delivery, on the event loop; it may be a coroutine function."""
-        tag = consumer_tag or f"leveret-{self.number}.{next(self._tags)}"
-        if tag in self.consumers:
-            raise ProtocolMisuse(f"consumer tag {tag!r} is in use on channel {self.number}")
+        """Have `callback` called with each delivery, on the event loop; it may be a coroutine function.
+
+        `on_cancel` and `on_close` (see Consumer) given here cannot miss an end that follows the start at once. Without
+        a prefetch (see qos) there is no limit to the deliveries under way. Raises ChannelError (404 no such queue, 403
+        in exclusive use by another consumer), ConnectionLost, WaitTimeout.
+        """
         consumer = Consumer(
             self,
             callback,
-            self._queue(queue),
-            tag,
+            queue,
+            consumer_tag or f"leveret-{self.number}.{next(self._tags)}",
             no_ack=no_ack,
             exclusive=exclusive,
             arguments=arguments,
             prefetch=self.prefetch,
+            on_cancel=on_cancel,
+            on_close=on_close,
         )
-        # Known before the reply: deliveries follow it at once. A reconnect meanwhile must not start it twice.
         try:
             await self._bounded(self._start(consumer), f"the reply to basic.consume of queue {queue!r}")
         except BaseException:
@@ -172,15 +190,24 @@ class Channel(Declaring):
 
     async def _start(self, consumer: Consumer) -> None:
         session = await self._open_session()
+        if consumer.tag in self.consumers:
+            raise ProtocolMisuse(f"consumer tag {consumer.tag!r} is in use on channel {self.number}")
+        consumer.queue = self._queue(consumer.queue)
+        # Known before the reply: deliveries follow it at once.
         self.consumers[consumer.tag] = consumer
         await session.call(consumer.method(), "basic.consume-ok")
 
     def _give_up(self, consumer: Consumer) -> None:
-        """It did not start, as far as we know; should the broker start it all the same, it is to stop."""
-        if self.consumers.pop(consumer.tag, None) is not None and self._session is not None:
-            session = self._session
-            if session.error is None:
-                session.link.send(session.number, BasicCancel(consumer.tag, no_wait=True))
+        """It did not start, as far as we know."""
+        if self.consumers.get(consumer.tag) is consumer:
+            self._drop(consumer)
+
+    def _drop(self, consumer: Consumer) -> None:
+        """Whatever the broker made of it, on the present connection or the one being restored, it is to stop."""
+        self.consumers.pop(consumer.tag, None)
+        session = self._next or self._session
+        if session is not None:
+            session.abandon(consumer.tag, consumer.no_ack)
 
     async def cancel(self, consumer: Consumer) -> None:
         """See Consumer.cancel."""
@@ -188,14 +215,17 @@ class Channel(Declaring):
             return
         consumer.cancelled = True
         session = self._session
-        if session is not None and session.error is None:
-            try:
+        try:
+            if session is not None and session.error is None:
                 call = session.call(BasicCancel(consumer.tag), "basic.cancel-ok")
                 await self._bounded(call, "the reply to basic.cancel")
-            except (ConnectionLost, ChannelError):
-                log.debug("consumer %s went with its channel", consumer.tag)
-        self.consumers.pop(consumer.tag, None)
-        self._forget_auto_deleted(consumer.queue)
+                self.consumers.pop(consumer.tag, None)
+        except (ConnectionLost, ChannelError):
+            log.debug("consumer %s went with its channel", consumer.tag)
+        finally:
+            if self.consumers.get(consumer.tag) is consumer:
+                self._drop(consumer)
+            self._forget_auto_deleted(consumer.queue)
 
     def _forget_auto_deleted(self, queue: str) -> None:
         """A queue that went with its last consumer is not to come back after a reconnect."""
@@ -206,4 +236,4 @@ class Channel(Declaring):
 
     async def recover(self) -> None:
         """Have all unacknowledged deliveries of this channel put back into their queues."""
-        await self.call(BasicRecover(True), "basic.recover-ok")
+        await self.call(lambda: BasicRecover(True), "basic.recover-ok")

@@ -59,7 +59,7 @@ class Connection:
     """Made by `connect`. The callbacks are called on the event loop and must not block:
 
     `on_lost(error)` when the link ends, `on_reconnect()` when all is restored, `on_blocked(blocked, reason)` when the
-    broker blocks publishers or lets them go on.
+    broker blocks publishers, and when it does so no more (lets them go on, or the link ends).
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class Connection:
         self._established = asyncio.Event()  # there is a link and all is restored on it, or there never will be
         self._closed: Exception | None = None
         self._replacing: asyncio.Task[None] | None = None
+        self._attempts = 0  # to connect again; counted on over links that did not live long
+        self._established_at_s = 0.0
 
     # ---- what it is
 
@@ -135,8 +137,13 @@ class Connection:
         channel = Channel(self, number)
         channel.prefetch = prefetch
         channel.confirming = confirms
-        await channel.reopen(link)
+        try:
+            await channel.reopen(link)
+        except BaseException as error:
+            channel.discard(error)
+            raise
         self._channels[number] = channel
+        channel.resume()
         return channel
 
     def forget(self, number: int) -> None:
@@ -148,6 +155,10 @@ class Connection:
     async def open(self) -> None:
         link = await self._new_link()
         self._take(link)
+        self._establish()
+
+    def _establish(self) -> None:
+        self._established_at_s = asyncio.get_running_loop().time()
         self._established.set()
 
     async def established(self) -> None:
@@ -205,7 +216,7 @@ class Connection:
             raise again(link.error)
 
     def _blocked(self, blocked: bool, reason: str) -> None:
-        log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "lets publishers go on")
+        log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "blocks publishers no more")
         self._notify(self.on_blocked, blocked, reason)
 
     def _lost(self, error: Exception) -> None:
@@ -221,32 +232,48 @@ class Connection:
         self._notify(self.on_lost, error)
 
     async def _replace(self) -> None:
-        """Try until it works: a pause, a link, everything restored on it."""
-        attempt = 0
-        while True:
-            await self._backoff.wait(attempt)
-            attempt += 1
-            try:
-                await self._restore_on(await self._new_link())
-                break
-            except LeveretError as error:
-                log.warning("attempt %d to reconnect to %s failed: %s", attempt, self.target, error)
+        """Try until it works."""
+        if asyncio.get_running_loop().time() - self._established_at_s >= self._backoff.max_s:
+            self._attempts = 0
+        try:
+            while not await self._attempt():
+                pass
+        except Exception as error:  # a failure of the client itself: another attempt would end alike
+            log.exception("the connection to %s cannot be replaced", self.target)
+            self._finish(ConnectionLost(f"the connection was lost and cannot be replaced: {error!r}"))
+            self._notify(self.on_lost, error)
+            return
         log.info("connected again to %s", self.target)
-        self._established.set()
+        self._establish()
         self._notify(self.on_reconnect)
 
+    async def _attempt(self) -> bool:
+        """A pause, a link, everything restored on it; False if the broker or the network was against it."""
+        self._attempts += 1
+        await self._backoff.wait(self._attempts - 1)
+        try:
+            await self._restore_on(await self._new_link())
+        except LeveretError as error:
+            log.warning("attempt %d to reconnect to %s failed: %s", self._attempts, self.target, error)
+            return False
+        return True
+
     async def _restore_on(self, link: Link) -> None:
+        """Everything, or the link is given up. Calls wait until all is there."""
+        channels = list(self._channels.values())
         try:
             self._take(link)
-            await bounded(self._restore(link), 6 * self.timeout_s, "the restoring of channels and queues")
+            restoring = self._restore(link, channels)
+            await bounded(restoring, 6 * self.timeout_s, "the restoring of channels and queues")
             if link.error is not None:
                 raise again(link.error)
+            for channel in channels:
+                channel.resume()
         except BaseException as error:
             link.end(ConnectionLost(f"not everything could be restored: {error}"))
             raise
 
-    async def _restore(self, link: Link) -> None:
-        channels = list(self._channels.values())
+    async def _restore(self, link: Link, channels: list[Channel]) -> None:
         for channel in channels:
             await channel.reopen(link)
         await Restorer(link, self.topology).restore()

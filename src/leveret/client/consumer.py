@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Callback = Callable[[Delivery], Awaitable[Any] | None]
+OnCancel = Callable[[], object]
+OnClose = Callable[[Exception], object]
 
 
 class Consumer:
@@ -41,6 +43,8 @@ class Consumer:
         exclusive: bool,
         arguments: Mapping[str, Any] | None,
         prefetch: int | None,
+        on_cancel: OnCancel | None = None,
+        on_close: OnClose | None = None,
     ) -> None:
         self.channel = channel
         self.queue = queue
@@ -50,8 +54,8 @@ class Consumer:
         self.arguments = dict(arguments or {})
         self.prefetch = prefetch
         self.cancelled = False
-        self.on_cancel: Callable[[], object] | None = None
-        self.on_close: Callable[[Exception], object] | None = None
+        self.on_cancel = on_cancel
+        self.on_close = on_close
         self._callback = callback
         self._tasks: set[asyncio.Future[Any]] = set()
 

@@ -49,50 +49,57 @@ class Declaring(Lifetime):
         arguments: Arguments = None,
     ) -> QueueDeclared:
         """Without a name the broker chooses one. Declared again after a reconnect, unless `passive`."""
-        method = QueueDeclare(
-            queue=self._topology.current(queue),
-            passive=passive,
-            durable=durable,
-            exclusive=exclusive,
-            auto_delete=auto_delete,
-            arguments=dict(arguments or {}),
+        sent, reply = await self.call(
+            lambda: QueueDeclare(
+                queue=self._topology.current(queue),
+                passive=passive,
+                durable=durable,
+                exclusive=exclusive,
+                auto_delete=auto_delete,
+                arguments=dict(arguments or {}),
+            ),
+            "queue.declare-ok",
         )
-        reply = (await self.call(method, "queue.declare-ok")).method
         assert isinstance(reply, QueueDeclareOk)
         self._last_queue = reply.queue
         if not passive and reply.queue not in self._topology.queues:
-            self._topology.add_queue(method, reply.queue)
+            self._topology.add_queue(sent, reply.queue)
         return QueueDeclared(reply.queue, reply.message_count, reply.consumer_count)
 
     async def queue_bind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
-        method = QueueBind(
-            queue=self._queue(queue),
-            exchange=exchange,
-            routing_key=routing_key,
-            arguments=dict(arguments or {}),
+        binding, _ = await self.call(
+            lambda: QueueBind(
+                queue=self._queue(queue),
+                exchange=exchange,
+                routing_key=routing_key,
+                arguments=dict(arguments or {}),
+            ),
+            "queue.bind-ok",
         )
-        await self.call(method, "queue.bind-ok")
-        self._topology.add_binding(method)
+        self._topology.add_binding(binding)
 
     async def queue_unbind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
-        name, table = self._queue(queue), dict(arguments or {})
-        method = QueueUnbind(queue=name, exchange=exchange, routing_key=routing_key, arguments=table)
-        await self.call(method, "queue.unbind-ok")
+        table = dict(arguments or {})
+        sent, _ = await self.call(
+            lambda: QueueUnbind(queue=self._queue(queue), exchange=exchange, routing_key=routing_key, arguments=table),
+            "queue.unbind-ok",
+        )
         self._topology.remove_binding(
-            QueueBind(queue=name, exchange=exchange, routing_key=routing_key, arguments=table)
+            QueueBind(queue=sent.queue, exchange=exchange, routing_key=routing_key, arguments=table)
         )
 
     async def queue_delete(self, queue: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
         """The number of messages that went with it."""
-        method = QueueDelete(queue=self._queue(queue), if_unused=if_unused, if_empty=if_empty)
-        reply = (await self.call(method, "queue.delete-ok")).method
+        sent, reply = await self.call(
+            lambda: QueueDelete(queue=self._queue(queue), if_unused=if_unused, if_empty=if_empty), "queue.delete-ok"
+        )
         assert isinstance(reply, QueueDeleteOk)
-        self._topology.remove_queue(method.queue)
+        self._topology.remove_queue(sent.queue)
         return reply.message_count
 
     async def queue_purge(self, queue: str) -> int:
         """The number of ready messages that were removed."""
-        reply = (await self.call(QueuePurge(queue=self._queue(queue)), "queue.purge-ok")).method
+        _, reply = await self.call(lambda: QueuePurge(queue=self._queue(queue)), "queue.purge-ok")
         assert isinstance(reply, QueuePurgeOk)
         return reply.message_count
 
@@ -118,12 +125,12 @@ class Declaring(Lifetime):
             internal=internal,
             arguments=dict(arguments or {}),
         )
-        await self.call(method, "exchange.declare-ok")
+        await self.call(lambda: method, "exchange.declare-ok")
         if not passive:
             self._topology.add_exchange(method)
 
     async def exchange_delete(self, exchange: str, *, if_unused: bool = False) -> None:
-        await self.call(ExchangeDelete(exchange=exchange, if_unused=if_unused), "exchange.delete-ok")
+        await self.call(lambda: ExchangeDelete(exchange=exchange, if_unused=if_unused), "exchange.delete-ok")
         self._topology.remove_exchange(exchange)
 
     async def exchange_bind(
@@ -132,7 +139,7 @@ class Declaring(Lifetime):
         method = ExchangeBind(
             destination=destination, source=source, routing_key=routing_key, arguments=dict(arguments or {})
         )
-        await self.call(method, "exchange.bind-ok")
+        await self.call(lambda: method, "exchange.bind-ok")
         self._topology.add_binding(method)
 
     async def exchange_unbind(
@@ -140,7 +147,7 @@ class Declaring(Lifetime):
     ) -> None:
         table = dict(arguments or {})
         method = ExchangeUnbind(destination=destination, source=source, routing_key=routing_key, arguments=table)
-        await self.call(method, "exchange.unbind-ok")
+        await self.call(lambda: method, "exchange.unbind-ok")
         self._topology.remove_binding(
             ExchangeBind(destination=destination, source=source, routing_key=routing_key, arguments=table)
         )

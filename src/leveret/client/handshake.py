@@ -12,7 +12,7 @@ from typing import Final
 
 from leveret.client.transport import Link
 from leveret.client.url import Endpoint, Target
-from leveret.client.waiting import bounded
+from leveret.client.waiting import ConnectionClosed, bounded
 from leveret.errors import ClientError, ConnectionLost
 from leveret.wire.methods import (
     ConnectionOpen,
@@ -35,16 +35,20 @@ CAPABILITIES: Final[dict[str, object]] = {
 
 
 async def open_link(target: Target, name: str | None, heartbeat_s: int, timeout_s: float) -> Link:
-    """A link to the first endpoint that lets us in; each has `timeout_s`. Raises what the last one said."""
-    error: Exception | None = None
+    """A link to the first endpoint that lets us in; each has `timeout_s`.
+
+    Raises the first refusal of a broker, or else what the last endpoint said.
+    """
+    errors: list[Exception] = []
     for endpoint in target.endpoints:
         try:
             return await _try(endpoint, target, name, heartbeat_s, timeout_s)
-        except (OSError, ClientError) as refused:
-            error = refused
-    if isinstance(error, ClientError):
-        raise error
-    raise ConnectionLost(f"cannot connect to {target}: {error}") from error
+        except (OSError, UnicodeError, ClientError) as error:  # UnicodeError: a host that can be no host's name
+            errors.append(error)
+    reason = next((one for one in errors if isinstance(one, ConnectionClosed)), errors[-1])
+    if isinstance(reason, ClientError):
+        raise reason
+    raise ConnectionLost(f"cannot connect to {target}: {reason}") from reason
 
 
 async def _try(endpoint: Endpoint, target: Target, name: str | None, heartbeat_s: int, timeout_s: float) -> Link:

@@ -83,9 +83,9 @@ class Deliveries:
             exclusive=exclusive,
             consumer_tag=consumer_tag,
             arguments=arguments,
+            on_cancel=lambda: arrived.put(None),
+            on_close=arrived.put,
         )
-        self._consumer.on_cancel = lambda: arrived.put(None)
-        self._consumer.on_close = arrived.put
 
     @property
     def consumer_tag(self) -> str:

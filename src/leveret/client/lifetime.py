@@ -13,7 +13,7 @@ from leveret.client.consumer import Consumer
 from leveret.client.delivery import Returned
 from leveret.client.session import Session
 from leveret.client.topology import Topology
-from leveret.client.waiting import Reply, again, bounded
+from leveret.client.waiting import again, bounded
 from leveret.errors import ChannelError, ConnectionLost
 from leveret.wire.methods import BasicQos, Method
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+M = TypeVar("M", bound=Method)
 
 
 class Lifetime:
@@ -35,7 +36,8 @@ class Lifetime:
         self.prefetch_shared: int | None = None  # of the whole channel (global)
         self.confirming = False
         self._connection = connection
-        self._session: Session | None = None
+        self._session: Session | None = None  # open for calls: all is restored on it
+        self._next: Session | None = None  # of a connection that is being restored
         self._closed: Exception | None = None
         self._last_queue = ""
 
@@ -74,12 +76,18 @@ class Lifetime:
 
     # ---- calls
 
-    async def call(self, method: Method, reply: str) -> Reply:
-        """Send `method` and wait for its reply, for the connection's `timeout_s` at most."""
-        return await self._bounded(self._call(method, reply), f"the reply to {method.name}")
+    async def call(self, ask: Callable[[], M], reply: str) -> tuple[M, Method]:
+        """Send what `ask` makes and wait for its reply, for the connection's `timeout_s` at most. Both are returned.
 
-    async def _call(self, method: Method, reply: str) -> Reply:
-        return await (await self._open_session()).call(method, reply)
+        `ask` is called when there is a connection to send on: only then is it certain what a queue that the broker
+        named is called.
+        """
+        return await self._bounded(self._call(ask, reply), f"the broker's {reply}")
+
+    async def _call(self, ask: Callable[[], M], reply: str) -> tuple[M, Method]:
+        session = await self._open_session()
+        method = ask()
+        return method, (await session.call(method, reply)).method
 
     async def _bounded(self, waiting: Coroutine[Any, Any, T], what: str) -> T:
         return await bounded(waiting, self.timeout_s, f"{what} (channel {self.number})")
@@ -111,10 +119,8 @@ class Lifetime:
     # ---- from one connection to the next
 
     async def reopen(self, link: Link) -> None:
-        """Go on with a new session on `link`, in the same mode."""
-        session = Session(link, self.number, self.consumers)
-        session.on_end = self._session_ended
-        session.on_return = self._returned
+        """Open a session on `link`, in the same mode. The program uses it from `resume` on."""
+        session = self._next = Session(link, self.number, self.consumers)
         await session.open()
         if self.prefetch_shared is not None:
             await session.call(BasicQos(0, self.prefetch_shared, True), "basic.qos-ok")
@@ -122,17 +128,16 @@ class Lifetime:
             await session.call(BasicQos(0, self.prefetch, False), "basic.qos-ok")
         if self.confirming:
             await session.confirm_select()
-        self._session = session
-        if self._closed is not None:  # meanwhile, by the program
-            await session.close()
 
     async def restore_consumers(self) -> None:
         """Start them as they were, each with the prefetch it was started with."""
-        session = self._session
+        session = self._next
         if session is None or session.error is not None:
             return
         prefetch = self.prefetch
         for consumer in list(self.consumers.values()):
+            if consumer.cancelled:  # meanwhile
+                continue
             if consumer.prefetch != prefetch:
                 prefetch = consumer.prefetch
                 await session.call(BasicQos(0, prefetch or 0, False), "basic.qos-ok")
@@ -140,6 +145,25 @@ class Lifetime:
             await session.call(consumer.method(), "basic.consume-ok")
         if prefetch != self.prefetch:
             await session.call(BasicQos(0, self.prefetch or 0, False), "basic.qos-ok")
+
+    def resume(self) -> None:
+        """All is restored: calls go to the new session, and its end is the channel's."""
+        session, self._next = self._next, None
+        if session is None:
+            return
+        if self._closed is not None:  # meanwhile, by the program
+            session.discard(self._closed)
+            return
+        self._session = session
+        session.on_end = self._session_ended
+        session.on_return = self._returned
+        if session.error is not None:
+            self._session_ended(session.error)
+
+    def discard(self, reason: BaseException) -> None:
+        """It was not opened in time; its number is free again once the broker has closed it."""
+        if self._next is not None:
+            self._next.discard(ConnectionLost(f"channel {self.number} was given up while it was opened: {reason}"))
 
     def lose(self, error: Exception) -> None:
         """The connection will not come back."""

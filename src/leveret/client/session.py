@@ -46,12 +46,14 @@ class Session:
         self.link = link
         self.number = number
         self.consumers = {} if consumers is None else consumers
-        self.error: Exception | None = None
+        self.error = link.error
         self.confirms: Confirms | None = None
         self.on_end: Callable[[Exception], None] | None = None
         self.on_return: Callable[[Returned], None] | None = None
         self._replies = Replies(link.loop)
-        link.sessions[number] = self
+        self._abandoned: dict[str, bool] = {}  # tags of consumers nobody has any more, and whether they were no_ack
+        if self.error is None:
+            link.sessions[number] = self
 
     # ---- requests
 
@@ -60,10 +62,14 @@ class Session:
 
     async def call(self, method: Method, *replies: str) -> Reply:
         """Send `method` and wait for one of `replies`. Bounded by the caller."""
+        return await self.ask(method, *replies)
+
+    def ask(self, method: Method, *replies: str) -> asyncio.Future[Reply]:
+        """Send `method`; the future brings its reply."""
         self.check()
         # Sent first: a method that cannot be encoded raises here, and then no reply is awaited.
         self.link.send(self.number, method)
-        return await self._replies.expect(*replies)
+        return self._replies.expect(*replies)
 
     def check(self) -> None:
         if self.error is not None:
@@ -71,11 +77,25 @@ class Session:
 
     async def confirm_select(self) -> None:
         if self.confirms is None:
-            await self.call(ConfirmSelect(), "confirm.select-ok")
+            selecting = self.ask(ConfirmSelect(), "confirm.select-ok")
+            # With the sending, not with the reply: the broker counts what is published behind it.
             self.confirms = Confirms(self.link.loop)
+            await selecting
+
+    def abandon(self, tag: str, no_ack: bool) -> None:
+        """A consumer that the broker may have started, or may not have stopped, is to stop; no reply is awaited."""
+        self._abandoned[tag] = no_ack
+        if self.error is None:
+            self.link.send(self.number, BasicCancel(tag, no_wait=True))
 
     async def close(self) -> None:
         await self.call(ChannelClose(200, "Goodbye"), "channel.close-ok")
+
+    def discard(self, reason: Exception) -> None:
+        """Close it without waiting for the reply."""
+        if self.error is None:
+            self.link.send(self.number, ChannelClose(200, "Goodbye"))
+            self.end(reason)
 
     # ---- messages out
 
@@ -106,6 +126,14 @@ class Session:
         if self.error is None:
             self.link.send(self.number, BasicReject(delivery_tag, requeue))
 
+    def give_back(self, asked: asyncio.Future[Reply]) -> None:
+        """The reply to a basic.get that nobody waits for any more."""
+        if asked.cancelled() or asked.exception() is not None:
+            return
+        method = asked.result().method
+        if isinstance(method, BasicGetOk):
+            self.nack(method.delivery_tag, True, False)
+
     # ---- what arrives
 
     def deliver(self, event: events.Delivery) -> None:
@@ -113,6 +141,14 @@ class Session:
         if consumer is not None:
             consumer.take(Delivery(self, event, consumer.no_ack))
         else:
+            self._stray(event)
+
+    def _stray(self, event: events.Delivery) -> None:
+        """A delivery that nobody takes: it goes back, and its consumer is to stop, or it would come again for ever."""
+        tag = event.consumer_tag
+        if tag not in self._abandoned:
+            self.abandon(tag, False)
+        if not self._abandoned[tag]:
             self.nack(event.delivery_tag, True, False)
 
     def confirmed(self, number: int, multiple: bool) -> None:

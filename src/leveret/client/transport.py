@@ -222,7 +222,8 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._hang_up(self._transport)
         self.may_write.set()
-        self.may_publish.set()
+        if self.blocked:
+            self._block(False, "")
         self.replies.fail(error)
         for session in list(self.sessions.values()):
             session.end(again(error))

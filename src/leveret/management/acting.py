@@ -10,14 +10,16 @@ import asyncio
 from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
 from leveret.broker.peer import Peer
+from leveret.broker.users import User
 from leveret.broker.vhost import VirtualHost
 
 
 class Acting(Peer):
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: User) -> None:
         super().__init__()
         self.name = "HTTP API"
-        self.user = user
+        self.user = user.name
+        self.tags: tuple[str, ...] = user.tags
         self.returned = False
         self._told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -46,7 +48,7 @@ class Acting(Peer):
         """See `hold`."""
 
 
-def confirming(user: str, vhost: VirtualHost) -> tuple[Acting, Channel]:
+def confirming(user: User, vhost: VirtualHost) -> tuple[Acting, Channel]:
     peer = Acting(user)
     channel = peer.channel(vhost)
     channel.confirms = Confirms(channel)

@@ -28,9 +28,9 @@ MAY_LOOK = frozenset(("management", "policymaker", "monitoring", "administrator"
 def administration(function: endpoints.Function, method: str) -> Action:
     """A function of the table in management/endpoints: what it shows, or whether it made something."""
 
-    def act(call: Call) -> object:
+    async def act(call: Call) -> object:
         shown = function(endpoints.Call(call.broker, call.user, call.names, call.body))
-        return shown if method == "GET" else created(bool(shown))
+        return shown if method == "GET" else await created(call.broker, bool(shown))
 
     return act
 

@@ -218,14 +218,14 @@ async def perform(action: Action, call: Call) -> Response:
     return value if isinstance(value, Response) else reply(value)
 
 
-def created(new: bool) -> Response:
+async def created(broker: Broker, new: bool) -> Response:
+    """201 or 204 as soon as it is on disk: what an administrator is told to be done does not come undone by a crash."""
+    await committed(broker)
     return Response(status_code=201 if new else 204)
 
 
 async def gone(broker: Broker) -> Response:
-    """204 as soon as what was done is on disk."""
-    await committed(broker)
-    return Response(status_code=204)
+    return await created(broker, False)
 
 
 def committed(broker: Broker) -> Awaitable[None]:

@@ -38,7 +38,7 @@ async def publish(call: Call) -> View:
     vhost = call.vhost()
     payload = decoded(str(body["payload"]), body["payload_encoding"])
     exchange, key = exchange_name(call.names[1]), str(body["routing_key"])
-    peer, channel = confirming(call.user.name, vhost)
+    peer, channel = confirming(call.user, vhost)
     try:
         encoded = encode_shortstr(exchange) + encode_shortstr(key)
         header = header_payload(len(payload), encode_properties(properties_of(table(body, "properties"))))
@@ -91,7 +91,7 @@ async def get(call: Call) -> list[View]:
         raise Refused(400, "bad_request", f"Unsupported ackmode. Please use {', '.join(ACK_MODES)}.")
     if cut is not None and type(cut) is not int:
         raise Refused(400, "bad_request", ["not_integer", cut])
-    peer = Acting(call.user.name)
+    peer = Acting(call.user)
     vhost = call.vhost()
     if call.names[1] not in vhost.queues:
         raise Refused(404, "not_found", f"NOT_FOUND - no queue '{call.names[1]}' in vhost '{vhost.name}'")

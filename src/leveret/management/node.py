@@ -134,7 +134,7 @@ def protocol_listener(node: Node, name: str) -> Any:
 async def aliveness(call: Call) -> views.View:
     """Declares a queue, publishes a message to it and takes it away again."""
     vhost = call.seen()
-    peer, channel = confirming(call.user.name, vhost)
+    peer, channel = confirming(call.user, vhost)
     with refusing_openly():
         queue = vhost.declare_queue(ALIVENESS_QUEUE, False, False, False, {}, peer)
     encoded = encode_shortstr("") + encode_shortstr(ALIVENESS_QUEUE)

@@ -13,7 +13,7 @@ from leveret.broker.exchange import Binding, Destination, Exchange
 from leveret.broker.permissions import CONFIGURE, READ
 from leveret.broker.vhost import VirtualHost
 from leveret.management.acting import Acting
-from leveret.management.calls import Call, Table, created, flag, gone, not_found, table
+from leveret.management.calls import Call, Table, committed, created, flag, gone, not_found, table
 from leveret.management.lists import listed
 from leveret.management.views import View, queue_detail, queues
 
@@ -32,19 +32,19 @@ def get_queue(call: Call) -> View:
     return queue_detail(call.seen(), call.names[1])
 
 
-def put_queue(call: Call) -> Response:
+async def put_queue(call: Call) -> Response:
     vhost, name = call.vhost(), call.names[1]
     body = call.fields()
     new = name not in vhost.queues
     durable, auto_delete = flag(body, "durable"), flag(body, "auto_delete")
-    vhost.declare_queue(name, durable, False, auto_delete, table(body, "arguments"), Acting(call.user.name))
-    return created(new)
+    vhost.declare_queue(name, durable, False, auto_delete, table(body, "arguments"), Acting(call.user))
+    return await created(call.broker, new)
 
 
 async def delete_queue(call: Call) -> Response:
     vhost = call.seen()
     queue = vhost.queues[call.names[1]]
-    peer = Acting(call.user.name)
+    peer = Acting(call.user)
     vhost.permissions.require(peer, CONFIGURE, "queue", queue.name)
     vhost.queue(queue.name, peer)
     vhost.delete_queue(queue, call.asked("if-unused"), call.asked("if-empty"))
@@ -54,7 +54,7 @@ async def delete_queue(call: Call) -> Response:
 async def purge_queue(call: Call) -> Response:
     vhost = call.seen()
     queue = vhost.queues[call.names[1]]
-    peer = Acting(call.user.name)
+    peer = Acting(call.user)
     vhost.permissions.require(peer, READ, "queue", queue.name)
     vhost.queue(queue.name, peer).purge()
     return await gone(call.broker)
@@ -91,20 +91,20 @@ def get_exchange(call: Call) -> View:
     return exchange_view(vhost, vhost.exchanges[exchange_name(call.names[1])])
 
 
-def put_exchange(call: Call) -> Response:
+async def put_exchange(call: Call) -> Response:
     vhost, name = call.vhost(), exchange_name(call.names[1])
     body = call.fields()
     kind = str(body.get("type", "direct"))
     new = name not in vhost.exchanges
     durable, auto_delete, internal = (flag(body, one) for one in ("durable", "auto_delete", "internal"))
-    vhost.declare_exchange(name, kind, durable, auto_delete, internal, table(body, "arguments"), Acting(call.user.name))
-    return created(new)
+    vhost.declare_exchange(name, kind, durable, auto_delete, internal, table(body, "arguments"), Acting(call.user))
+    return await created(call.broker, new)
 
 
 async def delete_exchange(call: Call) -> Response:
     vhost = call.seen()
     exchange = vhost.exchanges[exchange_name(call.names[1])]
-    vhost.delete_exchange(exchange.name, call.asked("if-unused"), Acting(call.user.name))
+    vhost.delete_exchange(exchange.name, call.asked("if-unused"), Acting(call.user))
     return await gone(call.broker)
 
 
@@ -188,16 +188,17 @@ def between(call: Call, kind: str) -> list[View]:
 
 def destination_of(call: Call, vhost: VirtualHost, kind: str, key: str) -> Destination:
     """What is to be bound or unbound, if it is there and the user may."""
-    peer, name = Acting(call.user.name), call.names[2]
+    peer, name = Acting(call.user), call.names[2]
     vhost.may_bind(peer, exchange_name(call.names[1]), kind, name, key)
     return vhost.queue(name, peer) if kind == "queue" else vhost.exchange(name)
 
 
-def post_binding(call: Call, kind: str) -> Response:
+async def post_binding(call: Call, kind: str) -> Response:
     vhost, body = call.vhost(), call.fields()
     key, arguments = str(body.get("routing_key", "")), table(body, "arguments")
     destination = destination_of(call, vhost, kind, key)
     vhost.bind(exchange_name(call.names[1]), destination, key, arguments)
+    await committed(call.broker)
     place = f"{quote(destination.name, safe='')}/{quote(properties_key(key, arguments), safe='~')}"
     return Response(status_code=201, headers={"Location": place})
 

@@ -15,8 +15,6 @@ from leveret.wire.methods import Method
 IDLE: Final = 0
 AWAIT_HEADER: Final = 1
 AWAIT_BODY: Final = 2
-REFUSED: Final = 3
-"""A ChannelFailure was reported: what still comes is dropped, until channel.close goes out."""
 
 NO_METHOD: Final = "expected method frame, got non method frame instead"
 

@@ -2,7 +2,7 @@
 
 Four doors: `receive` takes bytes and returns events; `send`, `send_content`, `deliver` and others (wire/sender) take
 commands; `take` gives the bytes to write. What is legal stands in wire/machine. server/session drives the server's end,
-client/connection the client's.
+client/transport the client's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.errors import CodecError
-from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, REFUSED, ChannelMachine
+from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, ChannelMachine
 from leveret.wire.events import (
     Ack,
     Address,
@@ -29,6 +29,7 @@ from leveret.wire.frames import CloseFinder, Gatherer
 from leveret.wire.machine import (
     CHANNEL_CLOSED_BY_PEER,
     CHANNEL_CLOSING,
+    CHANNEL_FAILED,
     CHANNEL_OPEN,
     CLIENT_MOVES,
     CLOSED,
@@ -263,9 +264,10 @@ class Connection(Sender):
             return
         size = int.from_bytes(data[start + 4 : start + 12], "big")
         if size > self.message_bytes_max:
+            channel.state = CHANNEL_FAILED
+            channel.drop_content()
             text = f"message size {size} is larger than configured max size {self.message_bytes_max}"
             self._events.append(ChannelFailure(channel.number, 406, f"PRECONDITION_FAILED - {text}", 60, 40))
-            channel.stage = REFUSED
             return
         channel.header = data[start:stop]
         channel.missing = size
@@ -364,13 +366,13 @@ class Connection(Sender):
             self._events.append(MethodReceived(number, method))
 
     def _closing(self, channel: ChannelMachine, kind: int, data: bytes, start: int, stop: int) -> None:
-        """A channel on which close was sent: only the end of the handshake counts (AMQP 0-9-1 section 1.5.2.5)."""
+        """A channel on which close was sent, or will be at once: only the end of the handshake counts (AMQP 0-9-1 section 1.5.2.5)."""
         if kind != 1 or channel.state == CHANNEL_CLOSED_BY_PEER:
             return
         method = self._decode(channel.number, data[start:stop])
         if method is None:
             return
-        if method.name == "channel.close-ok":
+        if method.name == "channel.close-ok" and channel.state == CHANNEL_CLOSING:
             self._forget(channel.number)
             self._events.append(MethodReceived(channel.number, method))
         elif method.name == "channel.close":
@@ -396,5 +398,4 @@ class Connection(Sender):
 
     def _fail_content(self, channel: ChannelMachine) -> None:
         """A frame out of turn, in RabbitMQ's words."""
-        if channel.stage != REFUSED:
-            self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {channel.awaited()}", 60, 40)
+        self._fail(channel.number, 505, f"UNEXPECTED_FRAME - {channel.awaited()}", 60, 40)

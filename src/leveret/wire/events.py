@@ -2,7 +2,7 @@
 
 Plain values without behaviour. `Publish`, `Ack` and `Delivery` are the ones that come by the hundred thousand a second,
 so they have classes of their own; every other method arrives as `MethodReceived` or, with a body, as `Content`.
-Made by wire/connection, read by server/session and client/connection.
+Made by wire/connection, read by server/session and client/transport.
 """
 
 from __future__ import annotations

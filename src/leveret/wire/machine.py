@@ -60,6 +60,7 @@ CHANNEL_OPENING: Final = 0  # channel.open is out, open-ok is awaited (client) o
 CHANNEL_OPEN: Final = 1
 CHANNEL_CLOSING: Final = 2  # channel.close is out: everything but close and close-ok is dropped
 CHANNEL_CLOSED_BY_PEER: Final = 3  # channel.close came, close-ok is owed: all that follows it is dropped
+CHANNEL_FAILED: Final = 4  # the peer misused it, channel.close is about to go out: what comes before is dropped
 
 STATE_NAMES: Final = {
     HEADER: "waiting for the protocol header",
