@@ -22,6 +22,7 @@ class Peer:
     def __init__(self) -> None:
         self.name: str = ""
         self.user: str = ""
+        self.tags: tuple[str, ...] = ()
         self.vhost: VirtualHost | None = None
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}
