@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_a_virtual_host_survives_a_restart_with_all_that_describes_it(tmp_path: 
     assert (vhost.metadata["description"], vhost.metadata["tags"], vhost.limits) == ("d", ["t"], {"max-queues": 3})
     assert list(vhost.permissions.grants) == ["guest"]
     assert [policy.definition for policy in vhost.policies.of("policy").values()] == [{"max-length": 2}]
+    again.store.close()
+
+
+def test_a_store_from_before_there_were_users_opens_with_guest(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.queue("q")
+    world.settle()
+    world.store.close()
+    with sqlite3.connect(tmp_path / "leveret.db") as database:
+        database.execute("delete from setting")
+    again = World(tmp_path)
+    assert again.broker.users.authenticate("guest", "guest", True) is not None
+    assert list(again.broker.vhosts["/"].queues) == ["q"]
+    connected(again)
     again.store.close()
 
 

@@ -20,6 +20,6 @@ def test_an_impersonator_may_use_any_name() -> None:
     world = World(None)
     queue = world.queue()
     client = world.client()
-    client.impersonator = True
+    client.tags = ("impersonator",)
     world.publish(client.channel(), b"x", user_id="other")
     assert queue.ready == 1

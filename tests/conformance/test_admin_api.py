@@ -1,4 +1,4 @@
-"""The HTTP API for administrators: status codes, reasons and who may do what, as RabbitMQ's management page says."""
+"""The HTTP API for administrators: status codes, reasons and who may do what, as rabbitmq.com/docs/management says."""
 
 from __future__ import annotations
 

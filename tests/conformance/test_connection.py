@@ -18,9 +18,7 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 
 from brokers import Broker
 from conformance import wire
-from conformance.administration import Admin
-from conformance.conftest import Login
-from conformance.support import channel_refused, publish, ready, until
+from conformance.support import channel_refused, until
 from conformance.wire import Wire, long, method, short
 
 Connect = Callable[..., BlockingConnection]
@@ -254,19 +252,3 @@ def test_the_name_a_client_gives_itself_is_listed(managed_broker: Broker, name: 
     assert row["client_properties"]["connection_name"] == f"{name} 🐇"  # type: ignore[index]
     assert (row["user"], row["vhost"], row["state"]) == ("guest", "/", "running")
     assert row["name"] == f"127.0.0.1:{row['peer_port']} -> 127.0.0.1:{managed_broker.port}"
-
-
-def test_an_impersonator_may_publish_in_any_name(admin: Admin, login: Login, name: str) -> None:
-    """rabbitmq.com/docs/validated-user-id"""
-    for tags, allowed in (("", False), ("impersonator", True)):
-        user = admin.user("/", tags=tags)
-        channel = login(user, "/").channel()
-        channel.queue_declare(f"{name}-{user}", exclusive=True)
-        if allowed:
-            publish(channel, f"{name}-{user}", b"x", properties=pika.BasicProperties(user_id="other"))
-            assert channel.basic_get(f"{name}-{user}", auto_ack=True)[1].user_id == "other"
-        else:
-            text = f"user_id property set to 'other' but authenticated user was '{user}'"
-            with channel_refused(406, f"PRECONDITION_FAILED - {text}"):
-                channel.basic_publish("", f"{name}-{user}", b"x", pika.BasicProperties(user_id="other"))
-                ready(channel, f"{name}-{user}")

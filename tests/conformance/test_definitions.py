@@ -1,6 +1,6 @@
 """Definitions in RabbitMQ's JSON, both ways: out of one broker and into a fresh one of the other kind.
 
-RabbitMQ's definitions page; the parametrised tests ask the same of both brokers.
+rabbitmq.com/docs/definitions; the other tests ask the same of both brokers.
 """
 
 from __future__ import annotations
@@ -168,3 +168,18 @@ def test_a_binding_that_leads_nowhere_is_passed_over(admin: Admin) -> None:
     document = {"queues": [{**QUEUE, "vhost": vhost}], "bindings": bindings}
     assert admin.call("POST", "definitions", body=document) == (204, None)
     assert admin.get("definitions", vhost)["bindings"] == []
+
+
+def test_what_was_answered_survives_a_crash(managed_broker: Broker) -> None:
+    admin = Admin(managed_broker)
+    fill(admin)
+    admin.delete("users", "nobody")
+    managed_broker.kill()
+    managed_broker.start()
+    there = normal(admin.get("definitions"))
+    assert "tenant/one" in there["vhosts"]
+    assert {user["name"] for user in there["users"]} == {"guest", "worker"}
+    granted = {(row["user"], row["vhost"]) for row in there["permissions"]}
+    assert granted == {("guest", "/"), ("guest", "tenant/one"), ("worker", "tenant/one")}
+    assert [len(there[section]) for section in ("topic_permissions", "policies", "queues", "bindings")] == [1, 1, 1, 3]
+    admin.connect("worker", "tenant/one").close()

@@ -1,4 +1,4 @@
-"""Permissions: RabbitMQ's access-control page, "How Authorisation Works" and "Topic Authorisation"."""
+"""Permissions: rabbitmq.com/docs/access-control, "How Authorisation Works" and "Topic Authorisation"."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ CHECKS: list[tuple[str, str, Step]] = [
 ]
 
 
-def confirmed(channel: BlockingChannel, exchange: str, key: str) -> None:
+def confirmed(
+    channel: BlockingChannel, exchange: str, key: str, properties: pika.BasicProperties | None = None
+) -> None:
     channel.confirm_delivery()
-    channel.basic_publish(exchange, key, b"x")
+    channel.basic_publish(exchange, key, b"x", properties)
 
 
 @pytest.fixture
@@ -241,3 +243,15 @@ def test_everything_may_be_permitted(admin: Admin) -> None:
     assert admin.get("permissions", vhost, user) == wanted
     assert wanted in admin.get("permissions")
     assert admin.get("users", user, "permissions") == [wanted]
+
+
+def test_an_impersonator_may_publish_under_another_name(admin: Admin, login: Login) -> None:
+    vhost = admin.vhost()
+    someone, impersonator = admin.user(vhost), admin.user(vhost, tags="impersonator")
+    named = pika.BasicProperties(user_id="guest")
+    channel = login(impersonator, vhost).channel()
+    channel.queue_declare("q")
+    confirmed(channel, "", "q", named)
+    text = f"user_id property set to 'guest' but authenticated user was '{someone}'"
+    with channel_refused(406, f"PRECONDITION_FAILED - {text}"):
+        confirmed(login(someone, vhost).channel(), "", "q", named)

@@ -1,4 +1,4 @@
-"""Policies and operator policies: RabbitMQ's parameters and policies page, and what the pages of the features say.
+"""Policies and operator policies: rabbitmq.com/docs/policies, and what the pages of the features say.
 
 RabbitMQ tells its queues of a policy after it has answered, so tests wait for the effect.
 """

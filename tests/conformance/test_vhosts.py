@@ -1,4 +1,4 @@
-"""Virtual hosts and limits: RabbitMQ's virtual hosts page (limits, deletion) and its user limits page."""
+"""Virtual hosts and limits: rabbitmq.com/docs/vhosts (limits, deletion) and docs/user-limits."""
 
 from __future__ import annotations
 

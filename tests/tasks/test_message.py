@@ -52,13 +52,16 @@ def test_a_plain_message_has_no_task_no_id_and_is_at_its_first_attempt() -> None
     ("headers", "attempt"),
     [
         ({"x-leveret-attempt": 2}, 3),
-        ({"x-delivery-count": 2}, 3),
-        ({"x-leveret-attempt": 1, "x-delivery-count": 1}, 3),
+        ({"x-delivery-count": 2}, 1),
+        ({"x-leveret-attempt": 1, "x-delivery-count": 1}, 2),
+        ({"x-leveret-attempt": 3, "x-leveret-reason": "attempts"}, 1),
         ({"x-leveret-attempt": -5}, 1),
         ({"x-leveret-attempt": "2"}, 1),
     ],
 )
-def test_attempts_are_those_that_failed_and_those_the_broker_counted(headers: dict[str, object], attempt: int) -> None:
+def test_attempts_are_those_that_failed_here_and_begin_anew_for_what_was_parked(
+    headers: dict[str, object], attempt: int
+) -> None:
     assert received(BasicProperties(headers=headers)).attempt == attempt
 
 
@@ -141,3 +144,21 @@ def test_the_current_message_is_that_of_the_running_task_only() -> None:
     with running(message):
         assert current_message() is message
     assert current_message() is None
+
+
+def test_what_was_not_even_tried_keeps_the_story_of_its_last_try() -> None:
+    told = {
+        "x-leveret-attempt": 3,
+        "x-leveret-exception": "ValueError",
+        "x-leveret-traceback": "here",
+        "x-leveret-error": "x",
+    }
+    message = received(BasicProperties(headers=told))
+    refused = Failure("leveret.errors.TaskError", "3 attempts failed", "", tried=False)
+    headers = properties_parked(message, refused, "attempts", NOON).headers
+    assert headers is not None and told.items() <= headers.items()
+
+
+def test_a_text_that_no_header_can_hold_is_replaced() -> None:
+    failure = Failure.of(ValueError("\ud83d"))
+    assert failure.text == "?" and "\ud83d" not in failure.traceback

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from leveret.client import BasicProperties
+from leveret.errors import TaskError
 from leveret.tasks import Done, Failed, Message, Middleware, Outcome, Parked, WorkQueue, current_message
+from leveret.tasks.message import DELIVERIES_MAX
 from leveret.worker.executor import Job, find, perform, perform_async
 
 
@@ -199,3 +202,36 @@ def test_a_consumer_function_gets_the_body_as_it_came_and_the_message_if_it_asks
     perform(Job(message("", b"\x00 no json"), one))
     perform(Job(message("", b"x"), two))
     assert seen == [b"\x00 no json", (b"x", "default")]
+
+
+def test_an_object_that_works_later_is_no_result() -> None:
+    outcome = outcome_of(lambda: (number for number in range(3)))
+    assert isinstance(outcome, Failed) and "generator" in outcome.failure.text
+
+
+def test_a_function_that_yields_is_no_task() -> None:
+    def plain() -> Iterator[int]:
+        yield 1
+
+    async def later() -> Any:
+        yield 1
+
+    for function in (plain, later):
+        with pytest.raises(TaskError, match="yields"):
+            WorkQueue().task(function)
+
+
+def test_a_hook_or_an_argument_that_exits_ends_the_task_and_not_the_worker() -> None:
+    class Exits(Middleware):
+        def before(self, message: Message) -> None:
+            raise SystemExit(3)
+
+    assert isinstance(outcome_of(lambda: None, b"{}", 1, Exits()), Failed)
+
+
+def test_a_message_that_came_back_too_often_is_not_tried_again() -> None:
+    work = WorkQueue()
+    work.task(lambda: None, name="t")
+    often = replace(message("t"), deliveries=DELIVERIES_MAX + 1)
+    assert isinstance(find(work, often), Parked)
+    assert not isinstance(find(work, replace(often, deliveries=DELIVERIES_MAX)), Parked)

@@ -202,3 +202,21 @@ def test_tasks_find_neither_the_lifeline_nor_the_url_of_their_worker(make_progra
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(WITHIN_S) == 0
     log.to_the_end()
+
+
+def test_a_broker_that_refuses_ends_the_supervisor_too(program: Program, broker: Broker) -> None:
+    supervisor, log = program.worker(url=broker.url.replace("guest:guest", "guest:wrong"))
+    log.until("ACCESS_REFUSED")
+    assert supervisor.wait(WITHIN_S) == 1
+
+
+def test_a_url_that_is_none_ends_the_supervisor(program: Program) -> None:
+    supervisor, _ = program.worker(url="nonsense")
+    assert supervisor.wait(WITHIN_S) == 2
+
+
+def test_a_programs_own_queue_py_harms_no_worker(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('this is the program own')\n")
+    command = "import sys; sys.path.pop(0); from leveret.worker import main; sys.exit(main('program.py'))"
+    _, log = program.start("-c", command)
+    log.until("worker ready")

@@ -322,3 +322,26 @@ def test_heartbeats_go_on_while_a_task_runs(broker: Broker, queue: str, said: Sa
     with broker.connect() as connection:
         assert connection.channel().queue_declare(queue, passive=True).method.message_count == 0
     assert redelivered == [False]
+
+
+def test_an_async_task_that_cancels_itself_has_failed_and_keeps_no_slot(
+    work: WorkQueue, queue: str, channel: BlockingChannel
+) -> None:
+    @work.task(attempts=1)
+    async def gives_up() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    for _ in range(3):
+        gives_up.send()
+    with working(work, threads=1):
+        for _ in range(3):
+            next_parked(channel, queue)
+
+
+def test_a_url_that_is_none_is_wrong_use(work: WorkQueue) -> None:
+    work.task(lambda: None, name="t")
+    with pytest.raises(TaskError):
+        Worker(work, "nonsense", Options())

@@ -22,8 +22,7 @@ class Peer:
     def __init__(self) -> None:
         self.name: str = ""
         self.user: str = ""
-        # It may publish in the name of other users: its own has the tag `impersonator`.
-        self.impersonator: bool = False
+        self.tags: tuple[str, ...] = ()
         self.vhost: VirtualHost | None = None
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}

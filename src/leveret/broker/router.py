@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
     from leveret.broker.vhost import VirtualHost
 
+IMPERSONATOR: Final = "impersonator"
+"""The tag of users who may publish under another's name."""
+
 
 class Route:
     """The queues an address leads to, whatever the message."""
@@ -112,7 +115,7 @@ class Router:
             scan = self._scanner.scan(header)
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
-        if scan.user_id and scan.user_id != channel.peer.user and not channel.peer.impersonator:
+        if scan.user_id and scan.user_id != channel.peer.user and IMPERSONATOR not in channel.peer.tags:
             self._exchange(channel, address)  # a wrong exchange is told first
             text = f"user_id property set to '{scan.user_id}' but authenticated user was '{channel.peer.user}'"
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")

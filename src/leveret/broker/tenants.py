@@ -100,6 +100,7 @@ class Tenants:
         if user is None or peer.user not in vhost.permissions.grants:
             text = f"access to vhost '{name}' refused for user '{peer.user}'"
             raise ConnectionError(530, f"NOT_ALLOWED - {text}")
+        peer.tags = user.tags
         peer.vhost = vhost
         vhost.peers[id(peer)] = user.peers[id(peer)] = self._broker.peers[id(peer)] = peer
         return vhost

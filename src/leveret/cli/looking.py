@@ -63,7 +63,7 @@ def show(rows: list[dict[str, Any]], columns: list[str], formatter: Formatter) -
             table.add_column(name, no_wrap=True)
         for row in rows:
             table.add_row(*(escape(str(written(row.get(name, "")))) for name in columns))
-        Console(width=None if sys.stdout.isatty() else 1000, highlight=False).print(table)
+        Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False, emoji=False).print(table)
 
 
 def written(value: Any) -> Any:

@@ -20,7 +20,9 @@ def worker(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Tasks at a time in each process.")] = 8,
     queues: Annotated[str, typer.Option(help="Only these queues, separated by commas.")] = "",
-    url: Annotated[str | None, typer.Option(envvar="LEVERET_URL", help="The broker; default: the program's.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="The broker; default: the program's, then LEVERET_URL, then one of its own.")
+    ] = None,
     shutdown_timeout: Annotated[
         float, typer.Option(min=0, help="Seconds that running tasks have when stopped.")
     ] = 30.0,

@@ -144,6 +144,7 @@ class Demo:
         with (self._home / f"{name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 "leveret",
                 *command,

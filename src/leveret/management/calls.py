@@ -230,5 +230,5 @@ async def gone(broker: Broker) -> Response:
 
 def committed(broker: Broker) -> Awaitable[None]:
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    broker.store.after_commit(lambda: done.set_result(None))
+    broker.store.after_commit(lambda: None if done.done() else done.set_result(None))
     return done

@@ -16,6 +16,7 @@ from leveret.broker.settings import OPERATOR_POLICY, POLICY
 from leveret.broker.vhost import VirtualHost
 from leveret.errors import AMQPError, InvalidSetting
 from leveret.management.rows import (
+    RABBITMQ_VERSION,
     Rows,
     binding_rows,
     exchange_rows,
@@ -26,10 +27,6 @@ from leveret.management.rows import (
     topic_permission_rows,
     vhost_row,
 )
-
-RABBITMQ_VERSION = "3.13.0"
-"""The version whose form this is."""
-
 
 # ---- out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -49,7 +50,7 @@ class Remote:
             raise Declined(self.where + path, error.code, self._reason(error)) from None
         except urllib.error.URLError as error:
             raise ManagementError(f"cannot reach {self.where}: {error.reason}; is the broker running?") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ManagementError(f"lost {self.where}: {error}") from None
         except ValueError:
             raise ManagementError(f"{self.where}{path} did not answer with JSON: is it a management API?") from None

@@ -16,6 +16,9 @@ from leveret.broker.vhost import VirtualHost
 
 Rows = list[dict[str, Any]]
 
+RABBITMQ_VERSION = "3.13.0"
+"""The version whose form all this has."""
+
 
 def vhost_row(vhost: VirtualHost) -> dict[str, Any]:
     return {"name": vhost.name, **vhost.metadata, "metadata": dict(vhost.metadata)}

@@ -15,6 +15,7 @@ from leveret.broker.peer import Peer
 from leveret.broker.policies import definition, policy_name
 from leveret.broker.queue import Queue
 from leveret.broker.vhost import VirtualHost
+from leveret.management.rows import RABBITMQ_VERSION
 
 View = dict[str, Any]
 
@@ -30,7 +31,7 @@ def overview(broker: Broker) -> View:
         "management_version": __version__,
         "product_name": "Leveret",
         "product_version": __version__,
-        "rabbitmq_version": "3.13.0",
+        "rabbitmq_version": RABBITMQ_VERSION,
         "cluster_name": NODE,
         "node": NODE,
         "os_pid": os.getpid(),

@@ -97,8 +97,6 @@ class Handshake:
             self._refuse(session, mechanism)
             return
         session.user = user
-        found = session.broker.users.get(user)
-        session.impersonator = found is not None and "impersonator" in found.tags
         session.mechanism = mechanism
         limits = self._limits
         session.send(

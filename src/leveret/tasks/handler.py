@@ -15,6 +15,7 @@ from typing import Generic, ParamSpec, TypeVar
 from leveret.errors import TaskError
 from leveret.tasks.message import Message
 from leveret.tasks.signature import Arguments, Signature
+from leveret.tasks.topology import NAME_BYTES_MAX, dead_queue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +38,12 @@ class Handler(ABC, Generic[P, R]):
             raise TaskError(f"{function!r} is no function with a name: decorate one, or give name=")
         if attempts < 1:
             raise TaskError(f"{name!r}: attempts={attempts}, but a task has to be tried at least once")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TaskError(f"{name!r} yields: a task has to do its work when it is called, and return")
+        if len(dead_queue(queue).encode()) > NAME_BYTES_MAX:
+            raise TaskError(
+                f"queue {queue!r}: {dead_queue('')} behind its name makes more than {NAME_BYTES_MAX} octets"
+            )
         update_wrapper(self, function)  # first, for it copies the function's attributes whatever their names
         self.function = function
         self.name = name
@@ -96,11 +103,12 @@ class Consumer(Handler[P, R]):
 
     def __init__(self, function: Callable[P, R], *, queue: str, attempts: int) -> None:
         super().__init__(function, name=f"consumer of {queue}", queue=queue, attempts=attempts)
-        self._with_message = self._takes(2)
-        if not self._with_message and not self._takes(1):
+        self._with_message = not self._takes(1)
+        if self._with_message and not self._takes(2):
             raise TaskError(f"{self.name!r}: its function has to take (body) or (body, message)")
 
     def _takes(self, number: int) -> bool:
+        """Whether it can be called with so many, and needs no more: arguments with defaults are its own affair."""
         try:
             inspect.signature(self.function).bind(*[None] * number)
         except TypeError:

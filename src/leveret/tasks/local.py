@@ -95,8 +95,8 @@ def _start(home: Path, path: Path) -> None:
     """Start it apart from this program's session and wait until it listens."""
     (home / ".gitignore").write_text("*\n")
     log = home / "broker.log"
-    command = [sys.executable, "-m", "leveret", "broker", "--socket", str(path), "--no-tcp", "--no-management"]
-    with log.open("wb") as output:
+    command = [sys.executable, "-P", "-m", "leveret", "broker", "--socket", str(path), "--no-tcp", "--no-management"]
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "--data", str(home / "data")],
             stdin=subprocess.DEVNULL,

@@ -13,7 +13,8 @@ A message that failed carries these headers besides; nothing else about it is ch
     x-leveret-attempt         how many attempts failed so far
     x-leveret-first-failure   when the first of them did, x-leveret-last-failure the last (timestamps)
     x-leveret-exception       the exception's type, x-leveret-error its text, x-leveret-traceback
-    x-leveret-reason          parked ones only: unknown-task, arguments, properties or attempts
+    x-leveret-reason          parked ones only: unknown-task, arguments, properties or attempts; moved back to its
+                              queue, such a message has all its attempts again
     x-leveret-queue           parked ones only: where it came from
 
 A plain message, which a consumer function takes, may be anything; failing, it gets the same headers. This module reads
@@ -46,9 +47,12 @@ TRACEBACK: Final = "x-leveret-traceback"
 REASON: Final = "x-leveret-reason"
 QUEUE: Final = "x-leveret-queue"
 DELIVERY_COUNT: Final = "x-delivery-count"
-"""Set by brokers on queues that count deliveries (quorum queues)."""
+"""Set by brokers on queues that count deliveries (quorum queues); some count also what was only given back."""
 
-NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT})
+DELIVERIES_MAX: Final = 20
+"""So often a message may come back uncounted by us before it is held to take its workers with it."""
+
+NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT, REASON, QUEUE})
 """Headers that act on the broker, or are its own: publishing them again would send copies elsewhere, or mislead."""
 
 
@@ -56,7 +60,7 @@ NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT})
 class Message:
     """One delivery of a message, as its task or consumer function sees it.
 
-    `attempt` counts from 1. `readable` is false if the properties were no AMQP, and then left out.
+    `attempt` counts from 1. `deliveries`: how often the queue says that it came back, if it counts. `readable` is false if the properties were no AMQP, and then left out.
     """
 
     queue: str
@@ -65,6 +69,7 @@ class Message:
     attempt: int
     redelivered: bool
     readable: bool = True
+    deliveries: int = 0
 
     @classmethod
     def of(cls, queue: str, delivery: Delivery) -> Self:
@@ -73,8 +78,9 @@ class Message:
         except CodecError:
             return cls(queue, delivery.body, BasicProperties(), 1, delivery.redelivered, readable=False)
         headers = properties.headers or {}
-        before = _count(headers, ATTEMPT) + _count(headers, DELIVERY_COUNT)
-        return cls(queue, delivery.body, properties, before + 1, delivery.redelivered)
+        before = 0 if REASON in headers else _count(headers, ATTEMPT)
+        deliveries = _count(headers, DELIVERY_COUNT)
+        return cls(queue, delivery.body, properties, before + 1, delivery.redelivered, deliveries=deliveries)
 
     @property
     def id(self) -> str:
@@ -148,16 +154,12 @@ def properties_of(task: str, app_id: str) -> BasicProperties:
 
 
 def properties_failed(message: Message, failure: Failure, now: datetime) -> BasicProperties:
-    """For the next attempt."""
+    """For the next attempt. One that was not even tried keeps what its last try left."""
     headers: dict[str, Any] = {name: value for name, value in message.headers.items() if name not in NOT_REPEATED}
     headers.setdefault(FIRST_FAILURE, now)
-    headers |= {
-        ATTEMPT: message.attempt,
-        LAST_FAILURE: now,
-        EXCEPTION: failure.exception,
-        ERROR: failure.text,
-        TRACEBACK: failure.traceback,
-    }
+    headers |= {ATTEMPT: message.attempt if failure.tried else message.attempt - 1, LAST_FAILURE: now}
+    if failure.tried or TRACEBACK not in headers:
+        headers |= {EXCEPTION: failure.exception, ERROR: failure.text, TRACEBACK: failure.traceback}
     # The broker refuses a user_id other than the publisher's own, which is this worker now.
     return replace(message.properties, headers=headers, user_id=None)
 
@@ -168,3 +170,9 @@ def properties_parked(message: Message, failure: Failure, reason: str, now: date
     assert properties.headers is not None
     properties.headers.update({REASON: reason, QUEUE: message.queue})
     return replace(properties, delivery_mode=PERSISTENT, expiration=None)
+
+
+def without_story(properties: BasicProperties) -> BasicProperties:
+    """Without the failure's texts, for a message whose own headers leave no room for them in a frame."""
+    headers = {name: value for name, value in (properties.headers or {}).items() if name not in (ERROR, TRACEBACK)}
+    return replace(properties, headers=headers)

@@ -33,11 +33,11 @@ class Outbox:
     async def _put(self, queue: str, body: bytes, properties: BasicProperties, timeout_s: float) -> None:
         channel = await self._open()
         if queue not in self._declared:
-            await self._declare(channel, queue)
+            await self._declare(queue)
         try:
             await channel.publish(body, routing_key=queue, properties=properties, mandatory=True, timeout_s=timeout_s)
         except Unroutable:  # somebody deleted the queue since it was declared
-            await self._declare(channel, queue)
+            await self._declare(queue)
             await channel.publish(body, routing_key=queue, properties=properties, mandatory=True, timeout_s=timeout_s)
 
     async def _open(self) -> Channel:
@@ -47,6 +47,9 @@ class Outbox:
                 self._declared.clear()
             return self._channel
 
-    async def _declare(self, channel: Channel, queue: str) -> None:
+    async def _declare(self, queue: str) -> None:
+        """On a channel for this alone: a queue that is declared otherwise must not end what others await on ours."""
+        channel = await self.connection.channel()
         await declare(channel, queue)
         self._declared.add(queue)
+        await channel.close()

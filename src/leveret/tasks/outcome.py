@@ -24,11 +24,15 @@ ATTEMPTS: Final = "attempts"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, as text: `exception` is the type's name with its module, unless it is a built-in one."""
+    """What went wrong, as text: `exception` is the type's name with its module, unless it is a built-in one.
+
+    `tried` is false if it went wrong before the task began.
+    """
 
     exception: str
     text: str
     traceback: str
+    tried: bool = True
 
     @classmethod
     def of(cls, error: BaseException, skip: int = 0) -> Self:
@@ -39,7 +43,12 @@ class Failure:
         for _ in range(skip):
             place = place.tb_next if place is not None else None
         lines = "".join(traceback.format_exception(kind, error, place))
-        return cls(name, _text(error)[:TEXT_CHARACTERS_MAX], lines[-TRACEBACK_CHARACTERS_MAX:])
+        return cls(name, _encodable(_text(error)[:TEXT_CHARACTERS_MAX]), _encodable(lines[-TRACEBACK_CHARACTERS_MAX:]))
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which no header can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _text(error: BaseException) -> str:

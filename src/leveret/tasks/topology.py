@@ -11,12 +11,13 @@ from typing import Any, Final
 from leveret.client import Channel
 
 DEAD: Final = ".dead"
+NAME_BYTES_MAX: Final = 255
 UNLIMITED_MS: Final = 365 * 24 * 3600 * 1000
 
 
 def dead_queue(queue: str) -> str:
     """Where messages of `queue` are parked that will not be tried again."""
-    return queue if queue.endswith(DEAD) else queue + DEAD
+    return queue + DEAD
 
 
 async def declare(channel: Channel, queue: str) -> None:

@@ -393,8 +393,7 @@ class Connection(Sender):
         self._fail(0, 501, f"FRAME_ERROR - type {data[pos]}: {text}")
 
     def _fail_type(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
-        octets = data[start : min(stop, start + 16)]
-        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {octets!r}")
+        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {data[start:stop][:16]!r}")
 
     def _fail_content(self, channel: ChannelMachine) -> None:
         """A frame out of turn, in RabbitMQ's words."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Final
 
 import msgspec
 import setproctitle
@@ -18,23 +17,20 @@ from leveret.errors import LeveretError, TaskError
 from leveret.worker import report
 from leveret.worker.inprocess import serve
 from leveret.worker.loading import load
-from leveret.worker.options import CANNOT_START, URL_VARIABLE, Options
+from leveret.worker.options import CANNOT_START, REFUSED, URL_VARIABLE, Options
 from leveret.worker.worker import Worker
 
 log = logging.getLogger("leveret.worker")
 
-REFUSED: Final = 1
-"""The exit code when the broker does not want us."""
-
 
 def main(arguments: list[str]) -> int:
     app, text = arguments
-    report.set_up()
     setproctitle.setproctitle(f"leveret: worker {app}")
     lifeline = _take_lifeline()
     try:
         options = msgspec.json.decode(text, type=Options)
         work = load(app)
+        report.set_up()  # after the program, whose own logging goes first
         work.url = os.environ.pop(URL_VARIABLE, None) or work.url
         worker = Worker(work, work.broker_url(), options)
     except TaskError as error:

@@ -7,6 +7,7 @@ affair, and which thread or loop runs it is the worker's. No I/O, no state betwe
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from leveret.errors import TaskError
 from leveret.tasks import Done, Failed, Failure, Handler, Message, Middleware, Outcome, Parked, WorkQueue
-from leveret.tasks.message import running
+from leveret.tasks.message import DELIVERIES_MAX, running
 from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, PROPERTIES, UNKNOWN_TASK
 
 log = logging.getLogger("leveret.worker")
@@ -59,7 +60,9 @@ def find(work: WorkQueue, message: Message) -> Handler[..., Any] | Parked:
     if handler is None:
         return _refused(UNKNOWN_TASK, f"this worker knows no task {message.task!r} (queue {message.queue!r})")
     if message.attempt > handler.attempts:
-        return _refused(ATTEMPTS, f"{message.attempt - 1} attempts failed, or took their worker with them")
+        return _refused(ATTEMPTS, f"{message.attempt - 1} attempts failed")
+    if message.deliveries > DELIVERIES_MAX:
+        return _refused(ATTEMPTS, f"it came back {message.deliveries} times without an answer from its worker")
     return handler
 
 
@@ -70,7 +73,7 @@ def prepare(job: Job) -> Outcome | None:
 def decode(job: Job) -> Outcome | None:
     try:
         job.args, job.kwargs = job.handler.arguments(job.message)
-    except Exception as error:  # TaskError; and a dataclass of the program's may raise anything while it is made
+    except BaseException as error:  # TaskError; and a dataclass of the program's may raise anything while it is made
         return Parked(ARGUMENTS, Failure.of(error, OWN_FRAMES))
     return None
 
@@ -80,7 +83,7 @@ def before(job: Job) -> Outcome | None:
     try:
         for one in job.middleware:
             one.before(job.message)
-    except Exception as error:
+    except BaseException as error:
         return _failed(job, error, started)
     return None
 
@@ -89,7 +92,7 @@ def run(job: Job) -> Outcome:
     started = job.clock()
     try:
         value = job.handler.function(*job.args, **job.kwargs)
-        _refuse_coroutine(value)
+        _refuse_unfinished(value)
     except BaseException as error:  # SystemExit too: a task ends itself by it, never its worker
         return _failed(job, error, started)
     return Done(value, job.clock() - started)
@@ -100,6 +103,7 @@ async def run_async(job: Job) -> Outcome:
     call: Coroutine[Any, Any, Any] = job.handler.function(*job.args, **job.kwargs)
     try:
         value = await call
+        _refuse_unfinished(value)
     except asyncio.CancelledError as error:
         if _being_cancelled():
             raise
@@ -114,7 +118,7 @@ def conclude(job: Job, outcome: Outcome) -> Outcome:
     for one in reversed(job.middleware):
         try:
             one.after(job.message, outcome)
-        except Exception:
+        except BaseException:
             log.exception(
                 "middleware %s failed after task=%s id=%s", type(one).__name__, job.handler.name, job.message.id
             )
@@ -132,14 +136,21 @@ def _failed(job: Job, error: BaseException, started: float) -> Outcome:
 
 
 def _refused(reason: str, text: str) -> Parked:
-    return Parked(reason, Failure("leveret.errors.TaskError", text, ""))
+    return Parked(reason, Failure("leveret.errors.TaskError", text, "", tried=False))
 
 
-def _refuse_coroutine(value: object) -> None:
+def ended_oddly(job: Job, error: BaseException) -> Outcome:
+    """It ended in a way that no step saw: it was cancelled by something of its own, or could not be started."""
+    return _failed(job, error, job.clock())
+
+
+def _refuse_unfinished(value: object) -> None:
     """A wrapped async function looks like a plain one, and its work would be dropped in silence."""
-    if asyncio.iscoroutine(value):
+    if inspect.iscoroutine(value):
         value.close()
-        raise TaskError("the function returned a coroutine: make it `async def`, below all of its decorators")
+    if inspect.isawaitable(value) or inspect.isgenerator(value) or inspect.isasyncgen(value):
+        kind = type(value).__name__
+        raise TaskError(f"the function returned a {kind}, which nobody runs: make it `async def`, below all decorators")
 
 
 def _being_cancelled() -> bool:

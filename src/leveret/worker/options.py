@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,9 @@ URL_VARIABLE: Final = "LEVERET_WORKER_URL"
 
 CANNOT_START: Final = 78
 """A child's exit code (EX_CONFIG) when starting it again would change nothing."""
+
+REFUSED: Final = 77
+"""A child's exit code (EX_NOPERM) when the broker does not want us: a wrong password, an unknown virtual host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +32,5 @@ class Options:
         """TaskError for values that cannot be meant."""
         if not 1 <= self.threads <= 65_535:
             raise TaskError(f"threads={self.threads}: a worker process runs 1 to 65535 tasks at a time")
-        if not self.shutdown_timeout_s >= 0:
+        if not (self.shutdown_timeout_s >= 0 and math.isfinite(self.shutdown_timeout_s)):
             raise TaskError(f"shutdown_timeout_s={self.shutdown_timeout_s}: expected seconds, 0 or more")

@@ -39,9 +39,9 @@ class Threads:
             if self._idle:
                 self._idle -= 1
             elif self._started < self._number:
-                self._started += 1
-                name = f"leveret-task-{self._started}"
+                name = f"leveret-task-{self._started + 1}"
                 threading.Thread(target=self._main, name=name, daemon=True).start()
+                self._started += 1
         self._work.put((future, call))
         return future
 

@@ -4,7 +4,8 @@
     Failed   published again to its queue, with the failure in its headers; once that is confirmed, acknowledged
     Parked   likewise, to the dead-letter queue
 
-A crash between confirm and acknowledgement leaves two copies, never none. Used by worker.
+A crash between confirm and acknowledgement leaves two copies, never none. What cannot be moved just now is held, and moved
+later: given back, its task would run again at once, and again. Used by worker.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from leveret.client import BasicProperties, Delivery
-from leveret.errors import LeveretError
+from leveret.client import Backoff, BasicProperties, Delivery
+from leveret.errors import CodecError, LeveretError, ProtocolMisuse
 from leveret.tasks import Failed, Message, Parked
-from leveret.tasks.message import properties_failed, properties_parked
+from leveret.tasks.message import properties_failed, properties_parked, without_story
 from leveret.tasks.outbox import Outbox
 from leveret.tasks.topology import dead_queue
 
@@ -49,14 +50,15 @@ def give_back(delivery: Delivery) -> None:
 
 
 class Settler:
-    """Moves what failed, through `outbox`."""
+    """Moves what failed, through `outbox`; pauses as `backoff` says before it tries again."""
 
-    def __init__(self, outbox: Outbox, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, outbox: Outbox, now: Callable[[], datetime] = _utc_now, backoff: Backoff | None = None) -> None:
         self._outbox = outbox
         self._now = now
+        self._backoff = backoff or Backoff()
 
     async def settle(self, delivery: Delivery, message: Message, outcome: Failed | Parked) -> None:
-        """Never raises but when cancelled: what cannot be moved goes back to its queue."""
+        """Never raises but when cancelled. Ends when the message was moved, or its connection is lost."""
         if delivery.lost:
             log.warning("a failed message is delivered again, for its connection was lost: id=%s", message.id)
         else:
@@ -68,10 +70,17 @@ class Settler:
         return dead_queue(message.queue), properties_parked(message, outcome.failure, outcome.reason, self._now())
 
     async def _move(self, delivery: Delivery, message: Message, queue: str, properties: BasicProperties) -> None:
-        try:
-            await self._outbox.put(queue, message.body, properties, PUBLISH_S)
-        except LeveretError as error:
-            log.error("message id=%s could not be moved to queue %s, it goes back: %s", message.id, queue, error)
-            give_back(delivery)
-        else:
-            acknowledge(delivery)
+        attempt = 0
+        while not delivery.lost:
+            try:
+                await self._outbox.put(queue, message.body, properties, PUBLISH_S)
+            except (ProtocolMisuse, CodecError) as error:
+                log.error("message id=%s goes to queue %s without its traceback: %s", message.id, queue, error)
+                properties = without_story(properties)
+            except LeveretError as error:
+                log.error("message id=%s cannot be moved to queue %s yet: %s", message.id, queue, error)
+            else:
+                acknowledge(delivery)
+                return
+            await self._backoff.wait(attempt)
+            attempt += 1

@@ -22,7 +22,7 @@ import setproctitle
 from leveret.client import Backoff
 from leveret.client.looping import new_loop
 from leveret.worker.inprocess import QUIT, SIGNALS, STOP
-from leveret.worker.options import CANNOT_START, URL_VARIABLE, Options
+from leveret.worker.options import CANNOT_START, REFUSED, URL_VARIABLE, Options
 
 log = logging.getLogger("leveret.worker")
 
@@ -47,6 +47,7 @@ class Supervisor:
         self._children: set[Child] = set()
         self._signals = 0
         self._code = 0
+        self._proven = False
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until the program proves unfit; the exit code."""
@@ -69,10 +70,19 @@ class Supervisor:
         deaths = 0
         while not self._stopping.is_set():
             started = loop.time()
-            child = await self._start()
+            try:
+                child = await self._start()
+            except OSError as error:  # no process or no memory to be had just now
+                deaths += 1
+                log.error("no worker could be started: %s", error)
+                await self._pause(self._backoff.delay_s(deaths))
+                continue
             code = await self._end_of(child)
+            self._proven = self._proven or loop.time() - started > STABLE_S
             if code == CANNOT_START:
-                self._give_up()
+                self._give_up(2)
+            elif code == REFUSED and not self._proven:
+                self._give_up(1)
             if self._stopping.is_set():
                 return
             deaths = 0 if loop.time() - started > STABLE_S else deaths + 1
@@ -83,6 +93,7 @@ class Supervisor:
     async def _start(self) -> Child:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a file of the program's may be named as a module of the standard library
             "-m",
             "leveret.worker.child",
             self.app,
@@ -130,9 +141,9 @@ class Supervisor:
         for child in self._children:
             _tell(child, word)
 
-    def _give_up(self) -> None:
-        """A child said that the program cannot be loaded: others would fare no better."""
-        self._code = 2
+    def _give_up(self, code: int) -> None:
+        """A child said that it cannot work so: others would fare no better."""
+        self._code = code
         self._stop(STOP)
 
 

@@ -20,14 +20,15 @@ from functools import partial
 from typing import Any, Final
 
 from leveret.client import Backoff, Connection, Delivery, connect
-from leveret.errors import ConnectionError, ConnectionLost, TaskError, WaitTimeout
+from leveret.client.url import parse_url
+from leveret.errors import ClientError, ConnectionError, ConnectionLost, TaskError, WaitTimeout
 from leveret.tasks import Done, Message, Outcome, Parked, WorkQueue
 from leveret.tasks.outbox import Outbox
 from leveret.worker import report
-from leveret.worker.executor import Job, find, perform, perform_async
+from leveret.worker.executor import Job, ended_oddly, find, perform, perform_async
 from leveret.worker.options import Options
 from leveret.worker.pool import TaskLoop, Threads
-from leveret.worker.settle import Settler, acknowledge
+from leveret.worker.settle import Settler, acknowledge, give_back
 from leveret.worker.slots import Slots
 from leveret.worker.source import Source
 
@@ -59,6 +60,10 @@ class Worker:
     def _check(self) -> None:
         """Everything that would make each message fail is told before the first one is taken."""
         self.options.check()
+        try:
+            parse_url(self._url)
+        except ClientError as error:
+            raise TaskError(str(error)) from None
         if not self.queues:
             raise TaskError("the program has no tasks and no consumer functions: there is no queue to read")
         unknown = sorted(set(self.queues) - set(self.work.queues()))
@@ -93,8 +98,13 @@ class Worker:
         sources = [Source(connection, queue, self._slots) for queue in self.queues]
         tending = [asyncio.create_task(source.tend()) for source in sources]
         log.info("worker ready queues=%s slots=%d", ",".join(self.queues), self.options.threads)
-        await self._stopping.wait()
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([stopping, *tending], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        broken = [error for task in tending if task.done() and (error := task.exception()) is not None]
         await self._shut_down(connection, sources, tending)
+        if broken:  # an error of our own: nobody would read that queue any more
+            raise broken[0]
 
     async def _unless_stopped(self, opening: Coroutine[Any, Any, Connection]) -> Connection | None:
         stopping, connecting = asyncio.create_task(self._stopping.wait()), asyncio.create_task(opening)
@@ -151,24 +161,33 @@ class Worker:
             self._settle(delivery, message, handler)
             return
         job = Job(message, handler, self.work.middleware)
-        future: Future[Outcome]
-        if handler.is_async:
-            future = self._task_loop.submit(perform_async(job))
+        try:
+            future = self._submit(job)
+        except RuntimeError as error:  # no thread to be had
+            self._settle(delivery, message, ended_oddly(job, error))
         else:
-            future = self._threads.submit(partial(perform, job))
-        future.add_done_callback(partial(self._ended, delivery, message))
+            future.add_done_callback(partial(self._ended, delivery, job))
 
-    def _ended(self, delivery: Delivery, message: Message, future: Future[Outcome]) -> None:
+    def _submit(self, job: Job) -> Future[Outcome]:
+        if job.handler.is_async:
+            return self._task_loop.submit(perform_async(job))
+        return self._threads.submit(partial(perform, job))
+
+    def _ended(self, delivery: Delivery, job: Job, future: Future[Outcome]) -> None:
         """On the thread of the task."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._finish, delivery, message, future)
+            self._loop.call_soon_threadsafe(self._finish, delivery, job, future)
 
-    def _finish(self, delivery: Delivery, message: Message, future: Future[Outcome]) -> None:
-        if future.cancelled():
-            log.warning("task=%s id=%s was cancelled, it goes back", message.task, message.id)
+    def _finish(self, delivery: Delivery, job: Job, future: Future[Outcome]) -> None:
+        if future.cancelled() and self.stopping:
+            log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)
+            give_back(delivery)
             self._release(delivery)
+        elif future.cancelled():
+            self._settle(delivery, job.message, ended_oddly(job, asyncio.CancelledError("the task cancelled itself")))
         else:
-            self._settle(delivery, message, future.result())
+            error = future.exception()
+            self._settle(delivery, job.message, future.result() if error is None else ended_oddly(job, error))
 
     def _settle(self, delivery: Delivery, message: Message, outcome: Outcome) -> None:
         report.outcome(message, outcome)
