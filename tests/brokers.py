@@ -194,7 +194,7 @@ class RabbitMQ(Broker):
             f"management.tcp.port = {self.management_port}",
             "log.file.level = warning",
         ]
-        plugins = ["rabbitmq_management"] if self.management else []
+        plugins = ["rabbitmq_consistent_hash_exchange", *(["rabbitmq_management"] if self.management else [])]
         if self.tls is not None:
             settings += self.tls.rabbitmq(self.tls_port)
             plugins.append("rabbitmq_auth_mechanism_ssl")
@@ -226,6 +226,20 @@ class RabbitMQ(Broker):
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S 2:2 +sbwt none {loopback}",
         }
+
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` answers; BrokerFailed if it refuses."""
+        account: dict[str, Any] = (
+            {"user": self.user, "group": self.user, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        environment = {name: value for name, value in self.environment().items() if name != "RABBITMQ_DIST_PORT"}
+        command = [str(self.script.with_name("rabbitmqctl")), "-n", environment["RABBITMQ_NODENAME"], *arguments]
+        answer = subprocess.run(
+            command, env=environment, cwd=self.directory, capture_output=True, text=True, check=False, **account
+        )
+        if answer.returncode:
+            raise BrokerFailed(f"{command!r}\n{answer.stdout}{answer.stderr}")
+        return answer.stdout
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         account: dict[str, Any] = {}

@@ -48,8 +48,11 @@ def start(consumer: Consumer) -> None:
 def cancel(channel: Channel, tag: str) -> None:
     """No more deliveries; unacknowledged messages stay with the channel. An unknown tag is fine."""
     consumer = channel.consumers.pop(tag, None)
+    replies = channel.replies
     if consumer is not None:
         consumer.queue.remove(consumer)
+    elif replies is not None and replies.tag == tag:
+        replies.cancel()
 
 
 def get(channel: Channel, queue: Queue, no_ack: bool) -> tuple[Message, int] | None:

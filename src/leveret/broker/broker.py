@@ -11,9 +11,11 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from leveret.broker.alarms import Alarms
 from leveret.broker.channel import Channel
 from leveret.broker.commons import Commons
 from leveret.broker.definitions import read_table
+from leveret.broker.delay import LINE_PREFIX, DelayedExchange, DelayLine
 from leveret.broker.ids import QueueIds
 from leveret.broker.level import Level
 from leveret.broker.peer import Peer
@@ -45,6 +47,7 @@ class Broker:
         self.vhosts: Final[dict[str, VirtualHost]] = {}
         self.routers: Final[dict[str, Router]] = {}
         self.peers: Final[dict[int, Peer]] = {}
+        self.alarms: Final = Alarms(self.peers)
         self.tenants: Final = Tenants(self)
 
     @property
@@ -98,17 +101,26 @@ class Broker:
         """Put back what the store found at start."""
         self.tenants.restore(recovered.settings)
         self._ids.used({row.id for row in recovered.queues})
+        lines: dict[tuple[str, str], QueueRow] = {}
         for row in recovered.queues:
-            self._restore_queue(row)
+            if row.name.startswith(LINE_PREFIX):
+                lines[row.vhost, row.name[len(LINE_PREFIX) :]] = row
+            else:
+                self._restore_queue(row)
         for stored in recovered.exchanges:
             definition = json.loads(stored.definition)
-            self.vhost(stored.vhost).restore_exchange(
+            vhost = self.vhost(stored.vhost)
+            exchange = vhost.restore_exchange(
                 stored.name,
                 definition["type"],
                 definition["auto_delete"],
                 definition["internal"],
                 read_table(definition["arguments"]),
             )
+            if isinstance(exchange, DelayedExchange):
+                line = lines[stored.vhost, stored.name]
+                exchange.line = DelayLine(vhost, exchange, line.id)
+                exchange.line.recover(line.last_position)
         for bound in recovered.bindings:
             self._restore_binding(self.vhost(bound.vhost), json.loads(bound.definition))
 

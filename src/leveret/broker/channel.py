@@ -17,6 +17,7 @@ from leveret.errors import ChannelError
 if TYPE_CHECKING:
     from leveret.broker.peer import Peer
     from leveret.broker.queue import Queue
+    from leveret.broker.replies import ReplyConsumer
     from leveret.broker.vhost import VirtualHost
 
 
@@ -38,6 +39,7 @@ class Channel:
         self.lowest: int = 1
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
+        self.replies: ReplyConsumer | None = None
         self.closed: bool = False
         # Acknowledgement timeout: the shortest of its consumers in ms (0: none), and whether a timer is set.
         self.timeout_ms: int = 0
@@ -248,6 +250,8 @@ class Channel:
         for consumer in list(self.consumers.values()):
             consumer.queue.remove(consumer)
         self.consumers.clear()
+        if self.replies is not None:
+            self.replies.cancel()
 
     def give_back_all(self) -> list[Queue]:
         """The second half: every unacknowledged message is ready again; the queues to dispatch."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from leveret.broker.exchange import Destination, route
 from leveret.broker.message import REJECTED
@@ -83,16 +83,15 @@ class DeadLetters:
         for target in found:
             target.publish(address, header, letter.body, looked_at, -1, confirms, sequence, None)
 
-    def _find(self, queue: Queue, keys: list[str], headers: Headers) -> list[Queue]:
+    def _find(self, queue: Queue, keys: list[str], headers: Headers) -> list[Destination]:
         """A missing exchange, or one that the message's headers cannot be matched at, leads nowhere."""
         exchange = self._vhost.exchanges.get(queue.dead_letter_exchange)
         if exchange is None:
             return []
         try:
-            found: list[Destination] = route(exchange, keys, headers, self._vhost.queues, self._vhost.exchanges)
+            return route(exchange, keys, headers, self._vhost.queues, self._vhost.exchanges)
         except AMQPError:
             return []
-        return [cast("Queue", target) for target in found]
 
 
 def readable(header: bytes) -> BasicProperties:

@@ -28,6 +28,11 @@ def queue_definition(queue: Queue) -> str:
     return json.dumps({"auto_delete": queue.auto_delete, "arguments": _table(queue.arguments)})
 
 
+def delay_line_definition(exchange: Exchange) -> str:
+    """Stands among the queues, as their messages do."""
+    return json.dumps({"delays": exchange.name})
+
+
 def exchange_definition(exchange: Exchange) -> str:
     return json.dumps(
         {

@@ -7,21 +7,27 @@ are only decoded if a headers exchange is on the way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from leveret.broker.headers import HeaderMatch, check_match
 from leveret.broker.topic import TopicTrie
 
 if TYPE_CHECKING:
+    from leveret.broker.confirms import Confirms
+    from leveret.broker.peer import Peer
     from leveret.broker.policies import Policy
     from leveret.broker.router import Headers
+    from leveret.wire.scan import Scan
 
 Identity = tuple[str, str, str, str]
 """Kind and name of the destination, key, arguments."""
 
 
 class Destination:
-    """What a binding leads to: a queue or an exchange. `incoming`: the bindings that lead here."""
+    """What a binding or a name leads to: an exchange, or a place that takes messages, which mostly is a queue.
+
+    `incoming`: the bindings that lead here.
+    """
 
     def __init__(self, kind: str, name: str) -> None:
         self.kind: Final = kind
@@ -30,6 +36,23 @@ class Destination:
         # The policies that hold for it (broker/policies).
         self.policy: Policy | None = None
         self.operator_policy: Policy | None = None
+
+    def publish(
+        self,
+        address: bytes,
+        header: bytes,
+        body: bytes,
+        scan: Scan,
+        expiration_ms: int,
+        confirms: Confirms | None,
+        sequence: int,
+        peer: Peer | None,
+    ) -> None:
+        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe.
+
+        `peer` sent it; nobody did if the broker moves it here itself.
+        """
+        raise NotImplementedError
 
 
 class Binding:
@@ -64,6 +87,8 @@ class Exchange(Destination):
         self.bindings: Final[dict[Identity, Binding]] = {}
         # What its arguments and policies together ask for: set by `configure`.
         self.alternate: str = ""
+        # Of a message's further keys (CC, BCC) it takes no notice.
+        self.one_key: bool = False
         self.configure(arguments)
 
     def configure(self, settings: dict[str, object]) -> None:
@@ -152,7 +177,7 @@ class TopicExchange(Exchange):
         self._trie.erase(binding.key, binding.identity)
 
     def matches(self, key: str, headers: Headers) -> list[Destination]:
-        return [found for found in self._trie.matches(key) if isinstance(found, Destination)]
+        return cast(list[Destination], self._trie.matches(key))
 
 
 class HeadersExchange(Exchange):
@@ -176,22 +201,6 @@ class HeadersExchange(Exchange):
     def matches(self, key: str, headers: Headers) -> list[Destination]:
         table = headers.table()
         return [self.bindings[identity].destination for identity, rule in self._rules.items() if rule.matches(table)]
-
-
-def make_exchange(
-    name: str, type: str, durable: bool, auto_delete: bool, internal: bool, arguments: dict[str, object]
-) -> Exchange:
-    """An exchange of one of EXCHANGE_TYPES."""
-    if type == "direct":
-        return DirectExchange(name, type, durable, auto_delete, internal, arguments)
-    if type == "fanout":
-        return FanoutExchange(name, type, durable, auto_delete, internal, arguments)
-    if type == "topic":
-        return TopicExchange(name, type, durable, auto_delete, internal, arguments)
-    return HeadersExchange(name, type, durable, auto_delete, internal, arguments)
-
-
-EXCHANGE_TYPES: Final = ("direct", "fanout", "topic", "headers")
 
 
 def route(
@@ -218,10 +227,14 @@ def route(
                     matched.append(queue)
             else:
                 matched.extend(current.matches(key, headers))
+                if current.one_key:
+                    break
         if not matched and current.alternate:
             alternate = exchanges.get(current.alternate)
             if alternate is not None:
                 matched.append(alternate)
+        if len(matched) == 1 and not found and not waiting and not isinstance(matched[0], Exchange):
+            return matched
         for destination in matched:
             if not isinstance(destination, Exchange):
                 found[destination.name] = destination

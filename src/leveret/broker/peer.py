@@ -29,6 +29,8 @@ class Peer:
         # True while its socket takes no more: its consumers get nothing. They wait in `waiting`.
         self.congested: bool = False
         self.waiting: list[Consumer] = []
+        # True while its client leaves more unread than it may: direct replies to it are dropped.
+        self.unread: bool = False
 
     def view(self) -> dict[str, object]:
         """The connection in the words of RabbitMQ's management API."""
@@ -74,6 +76,9 @@ class Peer:
     def release(self) -> None:
         """One reason less not to read."""
         raise NotImplementedError
+
+    def unblock(self) -> None:
+        """The last alarm is over: if it was blocked for publishing, it goes on."""
 
     def drained(self) -> None:
         """The socket takes data again: the consumers that waited get their turn."""

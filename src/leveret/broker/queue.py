@@ -133,10 +133,6 @@ class Queue(Destination):
         sequence: int,
         peer: Peer | None,
     ) -> None:
-        """Take a message; `expiration_ms` is its own limit or -1. Confirms `sequence` once it is safe.
-
-        `peer` sent it; nobody did if it was dead-lettered to here.
-        """
         limit = self.limit
         backlog = self.backlog
         level = backlog.level(scan.priority)

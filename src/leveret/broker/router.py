@@ -6,16 +6,16 @@ unroutable, and counts confirms. Called by server/session for each publish.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from leveret.broker.arguments import parse_expiration, type_name
-from leveret.broker.exchange import Exchange, route
+from leveret.broker.exchange import Destination, Exchange, route
 from leveret.broker.permissions import WRITE
-from leveret.broker.queue import Queue
+from leveret.broker.replies import with_reply_to
 from leveret.errors import ChannelError, CodecError, ConnectionError
 from leveret.wire.events import Address
-from leveret.wire.properties import decode_properties, encode_properties
+from leveret.wire.fields import without_field
+from leveret.wire.properties import decode_properties
 from leveret.wire.scan import Scan, Scanner
 from leveret.wire.values import decode_table
 
@@ -31,7 +31,7 @@ IMPERSONATOR: Final = "impersonator"
 class Route:
     """The queues an address leads to, whatever the message."""
 
-    def __init__(self, queues: list[Queue]) -> None:
+    def __init__(self, queues: list[Destination]) -> None:
         self.queues: Final = queues
 
 
@@ -43,6 +43,9 @@ class Router:
     def publish(self, channel: Channel, address: Address, header: bytes, body: bytes) -> None:
         """basic.publish. Wrong use raises ChannelError or ConnectionError; nothing is routed then."""
         scan = self._check(channel, address, header)
+        if scan.reply_at:
+            self._exchange(channel, address)
+            header = with_reply_to(channel, header, scan)
         expiration_ms = self._expiration(channel, address, scan) if scan.has_expiration else -1
         found = address.route
         if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
@@ -54,19 +57,22 @@ class Router:
             self._enter(channel, address, header, body, scan, expiration_ms, queues, channel.confirms)
         else:
             names = self._names(address, header, scan, queues)
-            transaction.publishes.append((address, header, body, expiration_ms, names))
+            others = [queue for queue in queues if queue.kind == "delay"]
+            transaction.publishes.append((address, header, body, expiration_ms, names, others))
 
     def commit(self, channel: Channel) -> None:
         """tx.commit: what was published goes to the queues found then, as far as they are there now."""
         transaction = channel.transaction
         if transaction is not None:
-            by_name = self._vhost.queues
-            for address, header, body, expiration_ms, names in transaction.take_publishes():
+            by_name, replies = self._vhost.queues, self._vhost.replies
+            for address, header, body, expiration_ms, names, others in transaction.take_publishes():
                 scan = self._scanner.scan(header)
-                queues = [by_name[name] for name in names if name in by_name]
+                queues: list[Destination] = [by_name[name] for name in names if name in by_name]
+                queues.extend(replies[name] for name in names if name in replies)
+                queues.extend(others)
                 self._enter(channel, address, header, body, scan, expiration_ms, queues, transaction.confirms)
 
-    def _names(self, address: Address, header: bytes, scan: Scan, queues: list[Queue]) -> list[str]:
+    def _names(self, address: Address, header: bytes, scan: Scan, queues: list[Destination]) -> list[str]:
         """The queues for which a message of a transaction is meant; the default exchange's need not be there yet."""
         if address.exchange:
             return [queue.name for queue in queues]
@@ -81,12 +87,12 @@ class Router:
         body: bytes,
         scan: Scan,
         expiration_ms: int,
-        queues: list[Queue],
+        queues: list[Destination],
         confirms: Confirms | None,
     ) -> None:
         """Into each of the queues; if there is none, back to the publisher if the message is mandatory."""
         if scan.has_copies:
-            header = without_bcc(header)
+            header = without_bcc(header, scan)
         sequence = 0
         if confirms is not None:
             sequence = confirms.next()
@@ -130,16 +136,18 @@ class Router:
         vhost.permissions.require_topic(channel.peer, WRITE, exchange, address.routing_key)
         return exchange
 
-    def _find(self, channel: Channel, address: Address, header: bytes, scan: Scan) -> list[Queue]:
+    def _find(self, channel: Channel, address: Address, header: bytes, scan: Scan) -> list[Destination]:
         vhost = self._vhost
         exchange = self._exchange(channel, address)
         headers = Headers(header, scan)
         keys = [address.routing_key]
         if scan.has_copies:
             keys.extend(copies(headers.table()))
-        found = route(exchange, keys, headers, vhost.queues, vhost.exchanges)
-        queues = [cast(Queue, queue) for queue in found]
-        if not headers.used:
+        queues = route(exchange, keys, headers, vhost.queues, vhost.exchanges)
+        replies = len(queues)
+        if vhost.replies and exchange.name == "":
+            queues.extend(vhost.replies[key] for key in keys if key in vhost.replies)
+        if not headers.used and len(queues) == replies:
             address.route = Route(queues)
             address.route_epoch = vhost.epoch
         return queues
@@ -159,28 +167,33 @@ def copies(table: dict[str, object]) -> list[str]:
     return keys
 
 
-def without_bcc(header: bytes) -> bytes:
+def without_bcc(header: bytes, scan: Scan) -> bytes:
     """The header as receivers may see it."""
-    properties = decode_properties(header, 12)
-    if properties.headers is None or "BCC" not in properties.headers:
-        return header
-    kept = {name: value for name, value in properties.headers.items() if name != "BCC"}
-    return header[:12] + encode_properties(replace(properties, headers=kept))
+    return without_field(header, scan.headers_at, "BCC")
 
 
 class Headers:
-    """A message's headers table, decoded only if a headers exchange asks for it."""
+    """A message's headers table and properties, decoded only if an exchange on the way asks for them."""
 
     def __init__(self, header: bytes, scan: Scan) -> None:
-        self._header: Final = header
-        self._at: Final = scan.headers_at
+        self.header: Final = header
+        self.at: Final = scan.headers_at
         self.used: bool = False
+
+    def property(self, name: str) -> object:
+        """One of the message's properties, None if it has none of that name."""
+        self.used = True
+        try:
+            value: object = getattr(decode_properties(self.header, 12), name)
+        except CodecError as error:
+            raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None
+        return value
 
     def table(self) -> dict[str, object]:
         self.used = True
-        if not self._at:
+        if not self.at:
             return {}
         try:
-            return dict(decode_table(self._header, self._at)[0])
+            return dict(decode_table(self.header, self.at)[0])
         except CodecError as error:
             raise ConnectionError(502, f"SYNTAX_ERROR - {error}") from None

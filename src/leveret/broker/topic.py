@@ -11,10 +11,11 @@ Identity = tuple[str, str, str, str]
 
 
 class Node:
-    """`many`: this is a `#`, which takes words without end."""
+    """`many`: this is a `#`, which takes words without end. `step`: when it was reached last."""
 
     def __init__(self, many: bool) -> None:
         self.many: Final = many
+        self.step: int = 0
         self.children: Final[dict[str, Node]] = {}
         self.values: Final[dict[Identity, object]] = {}
 
@@ -22,6 +23,7 @@ class Node:
 class TopicTrie:
     def __init__(self) -> None:
         self._root: Final = Node(False)
+        self._step: int = 0
 
     def insert(self, pattern: str, identity: Identity, value: object) -> None:
         node = self._root
@@ -49,15 +51,19 @@ class TopicTrie:
     def matches(self, key: str) -> list[object]:
         """The values of all patterns that match; one value may come more than once."""
         found: list[object] = []
-        # Every node reached after each number of words; a set, so that several `#` do not multiply the work.
-        reached: dict[int, Node] = {}
-        _reach(self._root, reached)
+        # Every node reached after each number of words, each once, so that several `#` do not multiply the work.
+        reached: list[Node] = []
+        self._step += 1
+        _reach(self._root, reached, self._step)
         for word in words(key):
-            after: dict[int, Node] = {}
-            for node in reached.values():
-                _step(node, word, after)
+            after: list[Node] = []
+            self._step += 1
+            for node in reached:
+                _follow(node, word, after, self._step)
+            if not after:
+                return found
             reached = after
-        for node in reached.values():
+        for node in reached:
             found.extend(node.values.values())
         return found
 
@@ -66,23 +72,26 @@ def words(text: str) -> list[str]:
     return text.split(".") if text else []
 
 
-def _reach(node: Node, reached: dict[int, Node]) -> None:
-    """The node is reached, and with it what `#` reaches with no word."""
-    while id(node) not in reached:
-        reached[id(node)] = node
+def _reach(node: Node, reached: list[Node], step: int) -> None:
+    """The node is reached, and with it what `#` reaches with no word. Only a `#` can be reached in two ways."""
+    while not node.many or node.step != step:
+        node.step = step
+        reached.append(node)
         hashed = node.children.get("#")
         if hashed is None:
             return
         node = hashed
 
 
-def _step(node: Node, word: str, after: dict[int, Node]) -> None:
+def _follow(node: Node, word: str, after: list[Node], step: int) -> None:
     """Where one more word leads from the node. A `#` node may take the word and stay."""
-    child = node.children.get(word)
-    if child is not None and word != "#" and word != "*":
-        _reach(child, after)
-    star = node.children.get("*")
-    if star is not None:
-        _reach(star, after)
+    children = node.children
+    if children:
+        child = children.get(word)
+        if child is not None and word != "#" and word != "*":
+            _reach(child, after, step)
+        star = children.get("*")
+        if star is not None:
+            _reach(star, after, step)
     if node.many:
-        _reach(node, after)
+        _reach(node, after, step)

@@ -12,6 +12,7 @@ from leveret.broker.confirms import Confirms
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
+    from leveret.broker.exchange import Destination
     from leveret.broker.message import Message
     from leveret.wire.events import Address
 
@@ -20,8 +21,8 @@ REQUEUE: Final = 1  # it failed (basic.reject): a quorum queue counts that
 RELEASE: Final = 2  # it was not worked on (basic.nack, basic.recover): not counted
 DISCARD: Final = 3
 
-Published = tuple["Address", bytes, bytes, int, list[str]]
-"""Address, header, body, own time to live in ms or -1, names of the queues."""
+Published = tuple["Address", bytes, bytes, int, list[str], list["Destination"]]
+"""Address, header, body, own time to live in ms or -1, names of the queues, and lines of delayed exchanges."""
 
 
 class Transaction:

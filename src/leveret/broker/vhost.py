@@ -14,10 +14,13 @@ from leveret.broker.dead_letters import DeadLetters
 from leveret.broker.definitions import (
     binding_definition,
     binding_key,
+    delay_line_definition,
     exchange_definition,
     queue_definition,
 )
-from leveret.broker.exchange import EXCHANGE_TYPES, Binding, Destination, Exchange, make_exchange
+from leveret.broker.delay import DelayedExchange, DelayLine
+from leveret.broker.exchange import Binding, Destination, Exchange
+from leveret.broker.exchange_types import check_arguments, check_type, make_exchange
 from leveret.broker.level import Level
 from leveret.broker.permissions import CONFIGURE, READ, WRITE
 from leveret.broker.queue import Queue
@@ -28,6 +31,7 @@ from leveret.errors import ChannelError
 if TYPE_CHECKING:
     from leveret.broker.commons import Commons
     from leveret.broker.peer import Peer
+    from leveret.broker.replies import ReplyConsumer
 
 TRACE: Final = "amq.rabbitmq.trace"
 """Internal: RabbitMQ's own messages about messages go there. Programs look for it; nothing is published to it here."""
@@ -50,6 +54,8 @@ class VirtualHost(Tenant):
         self.timers: Final = commons.timers
         self.clock: Final = commons.clock
         self.consumer_timeout_ms: Final = commons.consumer_timeout_ms
+        self.replies: Final[dict[str, ReplyConsumer]] = {}
+        """Who waits for direct replies, by the name that answers go to."""
         self.dead_letters: Final = DeadLetters(self)
         for predeclared, kind in PREDECLARED.items():
             self.exchanges[predeclared] = make_exchange(predeclared, kind, True, False, predeclared == TRACE, {})
@@ -114,8 +120,7 @@ class VirtualHost(Tenant):
         peer: Peer | None = None,
     ) -> Exchange:
         """Make the exchange, or check that it is there with the same arguments (else 406)."""
-        if kind not in EXCHANGE_TYPES:
-            raise ChannelError(406, f"PRECONDITION_FAILED - unknown exchange type '{kind}'")
+        check_type(kind)
         self.not_default(name)
         self.permissions.require(peer, CONFIGURE, "exchange", name)
         existing = self.exchanges.get(name)
@@ -124,10 +129,12 @@ class VirtualHost(Tenant):
             return existing
         if peer is not None:
             self._not_reserved("exchange", name)
-        x_arguments.check_exchange_arguments(name, self.name, arguments)
+        check_arguments(name, self.name, kind, arguments)
         self._may_pass_on(peer, "exchange", name, arguments.get(x_arguments.ALTERNATE))
         exchange = make_exchange(name, kind, durable, auto_delete, internal, arguments)
         self.policies.apply(exchange)
+        if isinstance(exchange, DelayedExchange):
+            self.add_line(exchange)
         self.exchanges[name] = exchange
         self.epoch += 1
         if durable:
@@ -163,7 +170,22 @@ class VirtualHost(Tenant):
             binding.destination.incoming.pop(binding.identity_from_source, None)
         if exchange.durable:
             self.store.delete_exchange(self.name, exchange.name)
+        if isinstance(exchange, DelayedExchange):
+            self._drop_line(exchange)
         self._unbind_all(exchange)
+
+    def add_line(self, exchange: DelayedExchange) -> None:
+        """Where the exchange's delayed messages wait; the store knows it as a queue."""
+        line = exchange.line = DelayLine(self, exchange, self.commons.ids.take())
+        if exchange.durable:
+            self.store.save_queue(line.id, self.name, line.name, delay_line_definition(exchange))
+
+    def _drop_line(self, exchange: DelayedExchange) -> None:
+        line = exchange.line
+        exchange.line = None
+        if line is not None:
+            line.forget()
+            self.store.delete_queue(line.id, lambda: self.commons.ids.give(line.id))
 
     # ---- bindings
 
@@ -306,9 +328,10 @@ class VirtualHost(Tenant):
 
     def restore_exchange(
         self, name: str, kind: str, auto_delete: bool, internal: bool, arguments: dict[str, object]
-    ) -> None:
+    ) -> Exchange:
         exchange = self.exchanges[name] = make_exchange(name, kind, True, auto_delete, internal, arguments)
         self.policies.apply(exchange)
+        return exchange
 
     def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         binding = Binding(self.exchanges[source], destination, key, arguments)

@@ -48,6 +48,7 @@ class Node:
     files_max: Callable[[], int] = lambda: 0
 
     def view(self, call: Call) -> views.View:
+        alarms = call.broker.alarms
         return {
             "name": views.NODE,
             "type": "disc",
@@ -57,8 +58,12 @@ class Node:
             "processors": os.cpu_count() or 1,
             "fd_total": self.files_max(),
             "sockets_used": len(call.broker.peers),
-            "mem_alarm": False,
-            "disk_free_alarm": False,
+            "mem_used": alarms.memory_used,
+            "mem_limit": alarms.memory_limit,
+            "mem_alarm": alarms.memory,
+            "disk_free": alarms.disk_free,
+            "disk_free_limit": alarms.disk_limit,
+            "disk_free_alarm": alarms.disk,
             "applications": [{"name": "leveret", "description": "Leveret", "version": __version__}],
             "cluster_links": [],
         }
@@ -94,6 +99,15 @@ def node_table(node: Node) -> Table:
 
 def well(call: Call) -> views.View:
     return {"status": "ok"}
+
+
+def without_alarms(call: Call) -> Any:
+    alarms = call.broker.alarms
+    if not alarms.on:
+        return {"status": "ok"}
+    sources = (("disk", alarms.disk), ("memory", alarms.memory))
+    rows = [{"node": views.NODE, "resource": name} for name, on in sources if on]
+    return reply({"status": "failed", "reason": "There are alarms in effect in the cluster", "alarms": rows}, 503)
 
 
 def single_node(call: Call) -> views.View:
@@ -206,8 +220,8 @@ TABLE: Table = {
     "consumers/*": {"GET": list_consumers},
     "unacked": {"GET": list_unacked},
     "aliveness-test/*": {"GET": aliveness},
-    "health/checks/alarms": {"GET": well},
-    "health/checks/local-alarms": {"GET": well},
+    "health/checks/alarms": {"GET": without_alarms},
+    "health/checks/local-alarms": {"GET": without_alarms},
     "health/checks/virtual-hosts": {"GET": well},
     "health/checks/node-is-mirror-sync-critical": {"GET": single_node},
     "health/checks/node-is-quorum-critical": {"GET": single_node},

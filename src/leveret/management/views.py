@@ -9,7 +9,7 @@ from leveret import __version__
 from leveret.broker.broker import Broker
 from leveret.broker.channel import Channel
 from leveret.broker.consumer import Consumer
-from leveret.broker.exchange import EXCHANGE_TYPES
+from leveret.broker.exchange_types import EXCHANGE_TYPES
 from leveret.broker.message import Message
 from leveret.broker.peer import Peer
 from leveret.broker.policies import definition, policy_name

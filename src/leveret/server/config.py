@@ -79,6 +79,20 @@ class Limits:
         int,
         About("a client that asks but does not read the answers is not read from beyond this", unit="bytes", least=1),
     ] = 8 * 1024 * 1024
+    memory_high_watermark: Annotated[
+        float,
+        About(
+            "part of the machine's or container's memory beyond which publishers are blocked; 0: always, as in RabbitMQ",
+            least=0,
+            most=1_000_000,
+        ),
+    ] = 0.6
+    disk_free_bytes_min: Annotated[
+        int, About("free disk below which publishers are blocked; 0: never", unit="bytes", least=0)
+    ] = 1_000_000_000
+    alarm_check_s: Annotated[
+        float, About("how often memory and disk are measured", unit="seconds", least=0.01, most=3_600)
+    ] = 2.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ CAPABILITIES: dict[str, object] = dict.fromkeys(
         "consumer_priorities",
         "per_consumer_qos",
         "authentication_failure_close",
+        "direct_reply_to",
     ),
     True,
 )

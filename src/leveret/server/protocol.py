@@ -48,7 +48,6 @@ class Protocol:
         self._opened: bool = False
         # Reading stops while there is any reason to.
         self._holds: int = 0
-        self._unread: bool = False
         self.held_by_store: bool = False
 
     # ---- asyncio's calls
@@ -109,10 +108,11 @@ class Protocol:
 
     def resume_writing(self) -> None:
         self._turns.begin()
-        if self._unread:
-            self._unread = False
+        session = self.session
+        if session.unread:
+            session.unread = False
             self.release()
-        self.session.drained()
+        session.drained()
 
     # ---- out
 
@@ -141,8 +141,8 @@ class Protocol:
         waiting = transport.get_write_buffer_size()
         if waiting < WRITE_BUFFER_BYTES:
             self.session.drained()
-        elif waiting > self._server.limits.reply_bytes_max and not self._unread:
-            self._unread = True
+        elif waiting > self._server.limits.reply_bytes_max and not self.session.unread:
+            self.session.unread = True
             self.hold()
 
     # ---- flow control

@@ -15,6 +15,7 @@ import uvloop
 from leveret import __version__
 from leveret.build import describe
 from leveret.server.config import Config
+from leveret.server.gauges import Gauges
 from leveret.server.http import Management
 from leveret.server.server import Server
 
@@ -22,7 +23,7 @@ log = logging.getLogger("leveret.server")
 FILES_MAX: Final = 65_536
 
 
-def run(config: Config) -> int:
+def run(config: Config, gauges: Gauges | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. StoreError and OSError if it cannot start."""
     logging.basicConfig(
         level=config.log_level.upper(),
@@ -34,7 +35,7 @@ def run(config: Config) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config))
+        return runner.run(_serve(config, gauges))
 
 
 def _allow_many_files() -> None:
@@ -45,8 +46,8 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(config: Config) -> int:
-    server = Server(config)
+async def _serve(config: Config, gauges: Gauges | None) -> int:
+    server = Server(config, gauges=gauges)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,11 +18,13 @@ from typing import cast
 from leveret.broker.broker import Broker
 from leveret.server import verbs
 from leveret.server.config import Config
+from leveret.server.gauges import Gauges
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
 from leveret.server.session import Session
 from leveret.server.tls import TlsListener, make_context
 from leveret.server.turns import Turns
+from leveret.server.watch import Watch
 from leveret.store.patience import WAIT_MS
 from leveret.store.store import Store
 from leveret.wire.methods import Method
@@ -31,7 +33,7 @@ log = logging.getLogger("leveret.server")
 
 
 class Server:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, gauges: Gauges | None = None) -> None:
         self.config = config
         self.limits = config.limits
         self.loop = asyncio.get_running_loop()
@@ -41,6 +43,7 @@ class Server:
         self.store = Store(config.directory, self._from_store_thread, self._fatal)
         self.broker = Broker(self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000))
         self.broker.timers.changed = self._set_timer
+        self.watch = Watch(self.broker.alarms, self.limits, gauges or Gauges(), config.directory, self.turn)
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
         self.started_at_ms = self.now_ms()
@@ -63,6 +66,7 @@ class Server:
         self.turn()
         self.broker.recover(self.store.recover())
         self.store.start()
+        self.watch.start(self.loop)
         try:
             await self._listen()
         except BaseException:
@@ -95,6 +99,7 @@ class Server:
         if self._tls is not None:
             self._tls.close()
         self.turn()
+        self.watch.stop()
         for session in list(self._protocols):
             if session.router is None:
                 session.end("the broker stops")

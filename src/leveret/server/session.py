@@ -32,7 +32,9 @@ from leveret.wire.methods import (
     BasicNack,
     BasicReturn,
     ChannelClose,
+    ConnectionBlocked,
     ConnectionClose,
+    ConnectionUnblocked,
     Method,
     TxCommitOk,
 )
@@ -72,6 +74,8 @@ class Session(Peer):
         # `ending`: nothing more is taken from this client. `hang_up`: close the socket once all is written.
         self.ending: bool = False
         self.hang_up: bool = False
+        # It published while an alarm was on, and is not read from until none is.
+        self.blocked: bool = False
         # What the client said of itself, for the handshake and for management.
         self.client_properties: dict[str, object] = {}
         self.capabilities: dict[str, object] = {}
@@ -101,7 +105,7 @@ class Session(Peer):
             "peer_host": self.peer_host,
             "peer_port": self.peer_port,
             **(CLEAR if self.tls is None else self.tls.view),
-            "state": "closing" if self.ending else "running",
+            "state": self._state(),
             "timeout": self.heartbeat_s,
             "frame_max": self.wire.frame_max,
             "channel_max": self.wire.channel_max,
@@ -115,13 +119,16 @@ class Session(Peer):
 
     def receive(self, data: bytes) -> None:
         """Everything that `data` says, in order. Errors end the channel or the connection, never this call."""
-        for event in self.wire.receive(data):
+        events = self.wire.receive(data)
+        for event in events:
             try:
                 self._handle(event)
             except ChannelError as error:
                 self.close_channel(event.channel, error)
             except AMQPError as error:
                 self.close(error.code, error.text, error.class_id, error.method_id)
+        if self.broker.alarms.on and not self.blocked:
+            self._alarmed(events)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Publish):
@@ -174,6 +181,33 @@ class Session(Peer):
             self.close(event.code, event.text, event.class_id, event.method_id)
         elif isinstance(event, ChannelFailure):
             raise ChannelError(event.code, event.text, event.class_id, event.method_id)
+
+    # ---- alarms
+
+    def _alarmed(self, events: list[Event]) -> None:
+        """An alarm is on: nothing more is read from a client that publishes."""
+        if self.ending or self.router is None:
+            return
+        if self.wire.inside_content() or any(isinstance(event, Publish) for event in events):
+            self.blocked = True
+            self._hold()
+            if self.capabilities.get("connection.blocked"):
+                self.send(0, ConnectionBlocked(reason=self.broker.alarms.reason))
+
+    def unblock(self) -> None:
+        if self.blocked:
+            self.blocked = False
+            self._release()
+            if self.capabilities.get("connection.blocked") and not self.ending:
+                self.send(0, ConnectionUnblocked())
+
+    def _state(self) -> str:
+        """In RabbitMQ's words; `blocking` are those that would be blocked if they published."""
+        if self.ending:
+            return "closing"
+        if self.blocked:
+            return "blocked"
+        return "blocking" if self.broker.alarms.on else "running"
 
     # ---- out
 
@@ -306,6 +340,7 @@ class Session(Peer):
         )
         self.close_reason = f"{code} {text}"
         self.ending = True
+        self.unblock()
         self.send(0, method)
         self.broker.disconnect(self)
 

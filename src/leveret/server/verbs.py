@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from leveret.broker import basic
+from leveret.broker import basic, replies
 from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
 from leveret.broker.permissions import CONFIGURE, READ
@@ -152,6 +152,9 @@ def exchange_unbind(session: Session, channel: Channel, method: m.ExchangeUnbind
 @verb("queue.declare")
 def queue_declare(session: Session, channel: Channel, method: m.QueueDeclare) -> m.Method:
     name = stripped(method.queue)
+    if replies.is_reply_name(name):
+        replies.check_declared(channel.vhost, name)
+        return m.QueueDeclareOk(queue=name, message_count=0, consumer_count=1)
     if method.passive:
         queue = channel.vhost.queue(name, session)
         queue.disuse.used()
@@ -232,8 +235,11 @@ def basic_qos(session: Session, channel: Channel, method: m.BasicQos) -> m.Metho
 @verb("basic.consume")
 def basic_consume(session: Session, channel: Channel, method: m.BasicConsume) -> m.Method | None:
     basic.check_tag(channel, method.consumer_tag)
-    queue = find(session, channel, method.queue)
     tag = method.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(16)}"
+    if stripped(method.queue) == replies.REPLY_TO:
+        replies.consume(channel, tag, method.no_ack)
+        return m.BasicConsumeOk(consumer_tag=tag)
+    queue = find(session, channel, method.queue)
     consumer = basic.consume(channel, queue, tag, method.no_ack, method.exclusive, dict(method.arguments))
     if not method.no_wait:
         session.send(channel.number, m.BasicConsumeOk(consumer_tag=tag))

@@ -25,7 +25,7 @@ from leveret.wire.events import (
     ProtocolFailure,
     Publish,
 )
-from leveret.wire.frames import CloseOkFinder, Gatherer
+from leveret.wire.frames import CloseFinder, Gatherer
 from leveret.wire.machine import (
     CHANNEL_CLOSED_BY_PEER,
     CHANNEL_CLOSING,
@@ -39,7 +39,7 @@ from leveret.wire.machine import (
     SERVER_MOVES,
     STATE_NAMES,
 )
-from leveret.wire.methods import ConnectionCloseOk, Method, UnknownMethod, decode_method
+from leveret.wire.methods import Method, UnknownMethod, decode_method
 from leveret.wire.sender import Sender
 from leveret.wire.spec import PROTOCOL_HEADER
 
@@ -59,7 +59,7 @@ class Connection(Sender):
         self._addresses: dict[bytes, Address] = {}
         self._events: list[Event] = []
         self._failed: bool = False
-        self._finder = CloseOkFinder()
+        self._finder = CloseFinder()
         # connection.close has come: nobody waits any more for answers to what came before it.
         self.closed_by_peer: bool = False
 
@@ -103,9 +103,10 @@ class Connection(Sender):
 
     def _after_failure(self, data: bytes) -> None:
         """Frames cannot be told apart any more, so the one answer awaited is looked for as it stands."""
-        if self.state != CLOSED and self._finder.feed(data):
-            self.state = CLOSED
-            self._events.append(MethodReceived(0, ConnectionCloseOk()))
+        method = None if self.state == CLOSED else self._finder.feed(data)
+        if method is not None:
+            self.state = CLOSED if method.name == "connection.close-ok" else CLOSING
+            self._events.append(MethodReceived(0, method))
 
     def _protocol_header(self, data: bytes) -> int:
         """Where the frames begin: after the header, or -1 if it is incomplete or not ours."""
@@ -392,8 +393,7 @@ class Connection(Sender):
         self._fail(0, 501, f"FRAME_ERROR - type {data[pos]}: {text}")
 
     def _fail_type(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
-        octets = data[start : min(stop, start + 16)]
-        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {octets!r}")
+        self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {data[start:stop][:16]!r}")
 
     def _fail_content(self, channel: ChannelMachine) -> None:
         """A frame out of turn, in RabbitMQ's words."""

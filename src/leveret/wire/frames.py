@@ -1,12 +1,15 @@
 """Frames: how bytes become frames and frames become bytes (AMQP 0-9-1 section 4.2.3).
 
-No state of connections or channels here, and no method is understood. wire/connection calls it.
+No state of connections or channels here, and no method is understood but those that end a connection. wire/connection calls it.
 """
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 from typing import Final
+
+from leveret.wire.methods import ConnectionClose, ConnectionCloseOk, Method
 
 OVERHEAD: Final = 8
 """Octets of a frame around its payload: type, channel, size, frame-end."""
@@ -52,16 +55,26 @@ class Gatherer:
         self.wanted = wanted
 
 
-class CloseOkFinder:
-    """Looks for connection.close-ok in octets whose frames cannot be told apart, however they are cut."""
+_CLOSE: Final = re.compile(rb"\x01\x00\x00.{4}\x00\x0a\x00\x32", re.DOTALL)
+"""How a frame with connection.close begins."""
+
+
+class CloseFinder:
+    """Looks for the end of a connection in octets whose frames cannot be told apart, however they are cut."""
 
     def __init__(self) -> None:
         self._tail: bytes = b""
 
-    def feed(self, data: bytes) -> bool:
+    def feed(self, data: bytes) -> Method | None:
+        """connection.close-ok, or a connection.close that crossed ours (what it says is lost)."""
         data = self._tail + data
         self._tail = data[1 - len(CLOSE_OK) :]
-        return CLOSE_OK in data
+        if CLOSE_OK in data:
+            return ConnectionCloseOk()
+        if _CLOSE.search(data) is None:
+            return None
+        self._tail = b""
+        return ConnectionClose()
 
 
 def method_frame(channel: int, payload: bytes) -> bytes:

@@ -14,6 +14,10 @@ SCANS_MAX: Final = 1024
 _WIDTHS: Final = dict(zip(b"tbBsuIiflLdTDV", (1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 5, 0), strict=True))
 """Octets of a field value by the letter of its type (rabbitmq.com/amqp-0-9-1-errata)."""
 
+REPLY_TO: Final = "amq.rabbitmq.reply-to"
+"""The pseudo-queue of direct reply-to, as a client names it."""
+_REPLY_TO_ENCODED: Final = b"\x15" + REPLY_TO.encode()
+
 
 class Scan:
     """The properties that decide what happens to a message; `headers_at` is the offset of the headers table or 0."""
@@ -27,6 +31,7 @@ class Scan:
         user_id: str,
         headers_at: int,
         has_copies: bool,
+        reply_at: int = 0,
     ) -> None:
         self.delivery_mode: Final = delivery_mode
         self.priority: Final = priority
@@ -36,6 +41,8 @@ class Scan:
         self.headers_at: Final = headers_at
         # The table may have a CC or BCC header.
         self.has_copies: Final = has_copies
+        # Where reply_to stands, if it asks for direct reply-to; else 0.
+        self.reply_at: Final = reply_at
 
 
 class Scanner:
@@ -74,6 +81,7 @@ def scan(header: bytes) -> Scan:
     expiration = ""
     user_id = ""
     headers_at = 0
+    reply_at = 0
     for bit in range(15, 1, -1):
         if not flags & (1 << bit):
             continue
@@ -97,12 +105,14 @@ def scan(header: bytes) -> Scan:
             priority = header[start]
         elif bit == 8:
             expiration = header[start + 1 : pos].decode("utf-8", "surrogateescape")
+        elif bit == 9 and header[start:pos] == _REPLY_TO_ENCODED:
+            reply_at = start
         elif bit == 4:
             user_id = header[start + 1 : pos].decode("utf-8", "surrogateescape")
     if pos != end:
         raise CodecError(f"{end - pos} octets behind the content properties")
     has_copies = headers_at > 0 and (b"\x02CC" in header or b"\x03BCC" in header)
-    return Scan(delivery_mode, priority, expiration, flags & 1 << 8 != 0, user_id, headers_at, has_copies)
+    return Scan(delivery_mode, priority, expiration, flags & 1 << 8 != 0, user_id, headers_at, has_copies, reply_at)
 
 
 def check_fields(data: bytes, pos: int, end: int, named: bool, depth: int) -> None:

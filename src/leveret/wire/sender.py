@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.errors import ProtocolMisuse
-from leveret.wire.channel import ChannelMachine
+from leveret.wire.channel import IDLE, ChannelMachine
 from leveret.wire.frames import HEARTBEAT, OVERHEAD, content_frames, deliver_frames, header_payload, method_frame
 from leveret.wire.machine import (
     CHANNEL_CLOSING,
@@ -137,6 +137,11 @@ class Sender:
         self._out = []
         self.out_bytes = 0
         return data
+
+    def inside_content(self) -> bool:
+        """Whether what arrived last was a part of a message of which more is to come."""
+        channel = self._last
+        return channel is not None and channel.stage != IDLE
 
     def _forget(self, number: int) -> None:
         self.channels.pop(number, None)
