@@ -56,6 +56,8 @@ class Broker(ABC):
     """One broker: its process, its ports and its data, which outlive the process until `remove`."""
 
     kind: ClassVar[str]
+    consumer_timeout_ms: int | None = None
+    """To be set before `start`: how long it waits for an acknowledgement; None: its own default."""
 
     def __init__(self, management: bool = True, tls: ServerTls | None = None) -> None:
         self.management = management
@@ -141,7 +143,9 @@ class Leveret(Broker):
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.directory / "data")]
         management = ["--management-port", str(self.management_port)] if self.management else ["--no-management"]
         secure = self.tls.options(self.tls_port) if self.tls is not None else []
-        return [sys.executable, "-m", "leveret", "broker", *where, *management, *secure]
+        timeout_ms = self.consumer_timeout_ms
+        patience = ["--set", f"limits.consumer_timeout_s={timeout_ms / 1000:g}"] if timeout_ms else []
+        return [sys.executable, "-m", "leveret", "broker", *where, *management, *secure, *patience]
 
     def start(self) -> None:
         with (self.directory / "output").open("ab") as output:
@@ -223,6 +227,7 @@ class RabbitMQ(Broker):
             "RABBITMQ_PID_FILE": str(place / "pid"),
             "RABBITMQ_CONF_ENV_FILE": str(place / "no-env.conf"),
             "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(place / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "enabled_plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S 2:2 +sbwt none {loopback}",
         }
@@ -257,7 +262,16 @@ class RabbitMQ(Broker):
                 **account,
             )
 
+    def _write_advanced(self) -> None:
+        """What rabbitmq.conf has no words for; channels look for late acknowledgements each half second then."""
+        if self.consumer_timeout_ms:
+            settings = (
+                f"[{{rabbit, [{{consumer_timeout, {self.consumer_timeout_ms}}}, {{channel_tick_interval, 500}}]}}]."
+            )
+            (self.directory / "advanced.config").write_text(settings)
+
     def start(self) -> None:
+        self._write_advanced()
         # An epmd of our own child is ended with its node; one that Erlang starts itself outlives it.
         if self._epmd is None:
             self._epmd = self._spawn(["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"])
