@@ -67,12 +67,13 @@ class Source:
         if self._channel is None or self._channel.closed:
             self._channel = await self._connection.channel(prefetch=self._slots.number)
         await declare(self._channel, self.queue)
-        consumer = await self._channel.consume(self.queue, self._take, arguments=consumer_arguments())
-        consumer.on_cancel = self._interrupted.set
-        consumer.on_close = self._closed
-        self._consumer = consumer
-        if consumer.cancelled:  # before we could be told
-            self._interrupted.set()
+        self._consumer = await self._channel.consume(
+            self.queue,
+            self._take,
+            arguments=consumer_arguments(),
+            on_cancel=self._interrupted.set,
+            on_close=self._closed,
+        )
 
     def _closed(self, error: Exception) -> None:
         self._error = error

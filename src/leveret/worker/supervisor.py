@@ -47,7 +47,6 @@ class Supervisor:
         self._children: set[Child] = set()
         self._signals = 0
         self._code = 0
-        self._proven = False
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT, or until the program proves unfit; the exit code."""
@@ -78,10 +77,9 @@ class Supervisor:
                 await self._pause(self._backoff.delay_s(deaths))
                 continue
             code = await self._end_of(child)
-            self._proven = self._proven or loop.time() - started > STABLE_S
             if code == CANNOT_START:
                 self._give_up(2)
-            elif code == REFUSED and not self._proven:
+            elif code == REFUSED:
                 self._give_up(1)
             if self._stopping.is_set():
                 return
