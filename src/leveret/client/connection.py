@@ -15,15 +15,21 @@ from typing import Final
 from leveret.client.backoff import Backoff
 from leveret.client.channel import Channel
 from leveret.client.handshake import open_link
-from leveret.client.restore import Restorer
+from leveret.client.restore import Restorer, held_elsewhere
 from leveret.client.topology import Topology
 from leveret.client.transport import Link
 from leveret.client.url import Target, parse_url
-from leveret.client.waiting import again, bounded
+from leveret.client.waiting import again, bounded, together
 from leveret.errors import ChannelError, ClientError, ConnectionLost, LeveretError, WaitTimeout
 from leveret.wire.methods import ConnectionClose
 
 log = logging.getLogger(__name__)
+
+PATIENCE_INTERVALS: Final = 3
+"""Heartbeat intervals after which the broker has noticed the end of a lost connection: what is locked then stays so."""
+
+PATIENCE_INTERVAL_S: Final = 60
+"""Without heartbeats."""
 
 DEFAULT_URL: Final = "amqp://guest:guest@localhost:5672/%2F"
 
@@ -90,6 +96,7 @@ class Connection:
         self._replacing: asyncio.Task[None] | None = None
         self._attempts = 0  # to connect again; counted on over links that did not live long
         self._established_at_s = 0.0
+        self._patient_until_s = 0.0
 
     # ---- what it is
 
@@ -233,8 +240,10 @@ class Connection:
 
     async def _replace(self) -> None:
         """Try until it works."""
-        if asyncio.get_running_loop().time() - self._established_at_s >= self._backoff.max_s:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._established_at_s >= self._backoff.max_s:
             self._attempts = 0
+        self._patient_until_s = now_s + PATIENCE_INTERVALS * (self.heartbeat_s or PATIENCE_INTERVAL_S)
         try:
             while not await self._attempt():
                 pass
@@ -263,8 +272,7 @@ class Connection:
         channels = list(self._channels.values())
         try:
             self._take(link)
-            restoring = self._restore(link, channels)
-            await bounded(restoring, 6 * self.timeout_s, "the restoring of channels and queues")
+            await self._restore(link, channels)
             if link.error is not None:
                 raise again(link.error)
             for channel in channels:
@@ -274,14 +282,20 @@ class Connection:
             raise
 
     async def _restore(self, link: Link, channels: list[Channel]) -> None:
-        for channel in channels:
-            await channel.reopen(link)
-        await Restorer(link, self.topology).restore()
-        for channel in channels:
-            try:
-                await channel.restore_consumers()
-            except ChannelError as error:  # its queue is gone: that channel's end, not everybody's
-                log.warning("channel %d was not restored: %s", channel.number, error)
+        patient = asyncio.get_running_loop().time() < self._patient_until_s
+        await together(channel.reopen(link) for channel in channels)
+        restorer = Restorer(link, self.topology, self.timeout_s, patient)
+        await restorer.restore()
+        await together(self._restore_consumers(channel, restorer.locked, patient) for channel in channels)
+
+    async def _restore_consumers(self, channel: Channel, locked: set[str], patient: bool) -> None:
+        try:
+            await channel.restore_consumers(locked)
+        except ChannelError as error:
+            if patient and held_elsewhere(error):
+                raise
+            # Its queue is gone, or held by somebody else: that channel's end, not everybody's.
+            log.warning("channel %d was not restored: %s", channel.number, error)
 
     def _notify(self, callback: Callable[..., object] | None, *values: object) -> None:
         if callback is None:
