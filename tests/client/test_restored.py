@@ -11,7 +11,7 @@ from client.support import Signal, run
 from leveret.client import Connection, connect
 from leveret.client import connection as connection_module
 from leveret.errors import ChannelError
-from leveret.wire.methods import BasicConsume, BasicQos, ChannelClose, Method, QueueDeclare
+from leveret.wire.methods import BasicCancel, BasicConsume, BasicQos, ChannelClose, Method, QueueDeclare
 
 LOCKED = ChannelClose(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", 50, 10)
 IN_USE = ChannelClose(403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", 60, 20)
@@ -159,5 +159,21 @@ def test_each_consumer_is_started_again_with_its_prefetch(fake: FakeBroker) -> N
             if isinstance(m, (BasicQos, BasicConsume))
         ]
         assert told == [(50, True), (9, False), (1, False), "A", (5, False), "B", "C", (9, False)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", [BasicCancel("T", True), ChannelClose(541, "INTERNAL_ERROR")])
+def test_a_queue_that_went_with_its_last_consumer_is_not_declared_again(fake: FakeBroker, end: Method) -> None:
+    async def main() -> None:
+        connection = await connect(backoff=at_once())
+        channel = await connection.channel()
+        await channel.queue_declare("q", auto_delete=True)
+        await channel.queue_declare("stays")
+        await channel.consume("q", print, consumer_tag="T")
+        fake.send(channel.number, end)
+        await turns()
+        await reconnected(fake, connection)
+        assert queues(fake, "queue.declare") == ["stays"]
 
     run(main())

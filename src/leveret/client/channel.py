@@ -225,14 +225,7 @@ class Channel(Declaring):
         finally:
             if self.consumers.get(consumer.tag) is consumer:
                 self._drop(consumer)
-            self._forget_auto_deleted(consumer.queue)
-
-    def _forget_auto_deleted(self, queue: str) -> None:
-        """A queue that went with its last consumer is not to come back after a reconnect."""
-        name = self._topology.current(queue)
-        declared = self._topology.queues.get(name)
-        if declared and declared.method.auto_delete and not self._connection.consumes(name):
-            self._topology.remove_queue(name)
+            self.forget_auto_deleted(consumer.queue)
 
     async def recover(self) -> None:
         """Have all unacknowledged deliveries of this channel put back into their queues."""

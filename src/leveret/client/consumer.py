@@ -94,6 +94,7 @@ class Consumer:
 
     def cancelled_by_broker(self) -> None:
         self.cancelled = True
+        self.channel.forget_auto_deleted(self.queue)
         self._notify(self.on_cancel)
 
     def ended(self, error: Exception) -> None:

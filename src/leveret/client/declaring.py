@@ -62,7 +62,7 @@ class Declaring(Lifetime):
         )
         assert isinstance(reply, QueueDeclareOk)
         self._last_queue = reply.queue
-        if not passive and reply.queue not in self._topology.queues:
+        if not passive:
             self._topology.add_queue(sent, reply.queue)
         return QueueDeclared(reply.queue, reply.message_count, reply.consumer_count)
 

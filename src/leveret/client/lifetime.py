@@ -189,9 +189,18 @@ class Lifetime:
             self._end(error)
 
     def _end_consumers(self, error: Exception) -> None:
-        for consumer in list(self.consumers.values()):
-            consumer.ended(error)
+        consumers = list(self.consumers.values())
         self.consumers.clear()
+        for consumer in consumers:
+            self.forget_auto_deleted(consumer.queue)
+            consumer.ended(error)
+
+    def forget_auto_deleted(self, queue: str) -> None:
+        """A queue that went with its last consumer is not to come back after a reconnect."""
+        name = self._topology.current(queue)
+        declared = self._topology.queues.get(name)
+        if declared and declared.method.auto_delete and not self._connection.consumes(name):
+            self._topology.remove_queue(name)
 
     def _end(self, error: Exception) -> None:
         self._closed = error
