@@ -125,7 +125,11 @@ class Channel(Declaring):
     # ---- consuming
 
     async def qos(self, prefetch_count: int, global_: bool = False) -> None:
-        """How many unacknowledged deliveries each consumer started next may have (`global_`: the whole channel)."""
+        """How many unacknowledged deliveries each consumer started next may have (`global_`: the whole channel).
+
+        0 is no limit, as is a channel without any: then a queue's whole content comes as fast as the network carries
+        it, and waits in this program's memory. Raises ChannelError, ConnectionLost, WaitTimeout.
+        """
         await self.call(lambda: BasicQos(0, prefetch_count, global_), "basic.qos-ok")
         if global_:
             self.prefetch_shared = prefetch_count

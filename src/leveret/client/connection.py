@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.client.backoff import Backoff
+from leveret.client.callbacks import notify
 from leveret.client.channel import Channel
 from leveret.client.handshake import open_link
 from leveret.client.restore import Restorer, held_elsewhere
@@ -47,7 +48,8 @@ async def connect(
 
     `timeout_s` bounds this, for each host, and every wait for a reply. Raises ConnectionLost (nobody answers),
     ConnectionError (the broker refuses: 403 wrong password, 530 unknown vhost), WaitTimeout, or ClientError (bad URL).
-    A first connection that fails is not tried again; one that is lost later is, unless `reconnect` is off.
+    A first connection that fails is not tried again; one that is lost later is, unless `reconnect` is off: for ever,
+    also if the broker refuses it (a changed password may be changed back); each refusal is logged.
     """
     connection = Connection(
         parse_url(url),
@@ -130,8 +132,7 @@ class Connection:
 
     async def channel(self, prefetch: int | None = None, confirms: bool = False) -> Channel:
         """A new channel, with `prefetch` deliveries at most for each consumer, in confirm mode if asked for."""
-        channel = await bounded(self._open_channel(prefetch, confirms), self.timeout_s, "a new channel")
-        return channel
+        return await bounded(self._open_channel(prefetch, confirms), self.timeout_s, "a new channel")
 
     async def _open_channel(self, prefetch: int | None, confirms: bool) -> Channel:
         await self.established()
@@ -177,6 +178,7 @@ class Connection:
     async def close(self, timeout_s: float = 10.0) -> None:
         """Close it with all its channels. What was published and acknowledged before is sent first.
 
+        Publishes whose confirm has not come yet end in ConnectionLost: wait for them before, if they matter.
         Safe to call twice. A broker that does not answer within `timeout_s` is left alone.
         """
         if self._closed is not None:
@@ -224,7 +226,7 @@ class Connection:
 
     def _blocked(self, blocked: bool, reason: str) -> None:
         log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "blocks publishers no more")
-        self._notify(self.on_blocked, blocked, reason)
+        notify(self.on_blocked, "the connection", blocked, reason)
 
     def _lost(self, error: Exception) -> None:
         """The link ended. While it was still being restored, that attempt has failed and knows it."""
@@ -236,7 +238,7 @@ class Connection:
             log.warning("connection to %s lost: %s", self.target, error)
             self._established.clear()
             self._replacing = asyncio.get_running_loop().create_task(self._replace())
-        self._notify(self.on_lost, error)
+        notify(self.on_lost, "the connection", error)
 
     async def _replace(self) -> None:
         """Try until it works."""
@@ -250,11 +252,11 @@ class Connection:
         except Exception as error:  # a failure of the client itself: another attempt would end alike
             log.exception("the connection to %s cannot be replaced", self.target)
             self._finish(ConnectionLost(f"the connection was lost and cannot be replaced: {error!r}"))
-            self._notify(self.on_lost, error)
+            notify(self.on_lost, "the connection", error)
             return
         log.info("connected again to %s", self.target)
         self._establish()
-        self._notify(self.on_reconnect)
+        notify(self.on_reconnect, "the connection")
 
     async def _attempt(self) -> bool:
         """A pause, a link, everything restored on it; False if the broker or the network was against it."""
@@ -296,11 +298,3 @@ class Connection:
                 raise
             # Its queue is gone, or held by somebody else: that channel's end, not everybody's.
             log.warning("channel %d was not restored: %s", channel.number, error)
-
-    def _notify(self, callback: Callable[..., object] | None, *values: object) -> None:
-        if callback is None:
-            return
-        try:
-            callback(*values)
-        except Exception:
-            log.exception("a callback of the connection failed")

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Container
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
+from leveret.client.callbacks import notify
 from leveret.client.consumer import Consumer
 from leveret.client.delivery import Returned
 from leveret.client.session import Session
@@ -52,7 +53,10 @@ class Lifetime:
         return self._connection.timeout_s
 
     async def close(self) -> None:
-        """Close it; unacknowledged deliveries go back to their queues. Safe to call twice."""
+        """Close it; unacknowledged deliveries go back to their queues. Safe to call twice.
+
+        Publishes whose confirm has not come yet end in ConnectionLost: wait for them before, if they matter.
+        """
         if self._closed is not None:
             return
         self._closed = ConnectionLost("the channel was closed by this program")
@@ -205,12 +209,7 @@ class Lifetime:
     def _end(self, error: Exception) -> None:
         self._closed = error
         self._end_consumers(error)
-        if self.on_close is not None:
-            try:
-                self.on_close(error)
-            except Exception:
-                log.exception("on_close of channel %d failed", self.number)
+        notify(self.on_close, f"channel {self.number}", error)
 
     def _returned(self, message: Returned) -> None:
-        if self.on_return is not None:
-            self.on_return(message)
+        notify(self.on_return, f"channel {self.number}", message)

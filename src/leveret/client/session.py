@@ -5,7 +5,6 @@ It does not survive its connection; client/channel does, with a new session each
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
     from leveret.client.consumer import Consumer
     from leveret.client.transport import Link
-
-log = logging.getLogger(__name__)
 
 
 class Session:
@@ -201,10 +198,7 @@ class Session:
         if self.confirms is not None:
             self.confirms.came_back(message)
         if self.on_return is not None:
-            try:
-                self.on_return(message)
-            except Exception:
-                log.exception("on_return of channel %d failed", self.number)
+            self.on_return(message)
 
     def end(self, error: Exception) -> None:
         if self._ended:
