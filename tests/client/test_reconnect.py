@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +131,22 @@ def test_a_broker_killed_and_started_again_has_what_was_confirmed(own_broker: Br
         await connection.close()
 
     run(main(), 60.0)
+
+
+def test_a_unix_socket_is_spoken_to_and_connected_to_again(broker: Broker, name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        path = str(tmp_path / "broker.sock")
+        async with (
+            Proxy(broker.port, path=path) as proxy,
+            await connect(f"amqp+unix://{path}", backoff=swift()) as connection,
+        ):
+            restored = Signal()
+            connection.on_reconnect = restored
+            channel = await connection.channel(confirms=True)
+            await channel.queue_declare(name, auto_delete=True)
+            proxy.cut()
+            await restored.wait()
+            await channel.publish(b"x", routing_key=name, mandatory=True)
+            assert await channel.queue_delete(name) == 1 and proxy.accepted == 2
+
+    run(main())

@@ -10,6 +10,8 @@ import pytest
 from client.fake import FakeBroker, at_once, turns, until
 from client.support import Collector, Signal, run
 from leveret.client import Backoff, Connection, ConnectionClosed, Delivery, connect, handshake
+from leveret.client.transport import Link
+from leveret.client.url import Endpoint, Target
 from leveret.errors import ConnectionLost, WaitTimeout
 from leveret.wire.methods import (
     BasicCancel,
@@ -288,5 +290,25 @@ def test_a_connection_has_to_live_for_a_while_before_pauses_are_short_again(
             fake.cut()
             await until(lambda: connection.connected)
         assert waited == attempts
+
+    run(main())
+
+
+def test_of_several_hosts_another_is_taken_when_one_is_lost(fake: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        plugged, tried = handshake._connect, list[str]()
+
+        async def connect_to(link: Link, endpoint: Endpoint, target: Target) -> None:
+            tried.append(endpoint.host)
+            if endpoint.host == "one" and len(tried) > 1:
+                raise OSError("refused")
+            await plugged(link, endpoint, target)
+
+        monkeypatch.setattr(handshake, "_connect", connect_to)
+        connection = await connect("amqp://one,two/", backoff=at_once())
+        channel = await connection.channel()
+        fake.cut()
+        await channel.qos(1)
+        assert tried == ["one", "one", "two"]
 
     run(main())
