@@ -24,6 +24,7 @@ from leveret.wire.events import (
     ProtocolFailure,
     Publish,
 )
+from leveret.wire.machine import CHANNEL_CLOSING
 from leveret.wire.methods import (
     BasicCancel,
     BasicCancelOk,
@@ -135,6 +136,9 @@ class FakeBroker:
         self.flush()
 
     def _take(self, event: Event) -> None:
+        channel = self.machine.channels.get(event.channel)
+        if channel is not None and channel.state == CHANNEL_CLOSING:
+            return  # it came in the same octets as what closed the channel, behind that
         if isinstance(event, HeaderReceived):
             self.machine.send(0, ConnectionStart(0, 9, {"product": "fake"}, b"PLAIN", b"en_US"))
         elif isinstance(event, MethodReceived):

@@ -12,11 +12,12 @@ from types import TracebackType
 
 
 class Proxy:
-    """With `tls` clients speak TLS to it; the broker behind it never sees that."""
+    """With `tls` clients speak TLS to it, with `path` over a Unix socket; the broker behind it never sees that."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None, path: str = "") -> None:
         self._port = port
         self._tls = tls
+        self._path = path
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_clients: set[asyncio.StreamWriter] = set()
@@ -27,7 +28,10 @@ class Proxy:
         self.open_to = True
 
     async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        if self._path:
+            self._server = await asyncio.start_unix_server(self._accept, self._path)
+        else:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(

@@ -119,3 +119,41 @@ def test_a_fork_does_not_use_its_parents_connection(broker: Broker, name: str) -
         delivery = channel.get(name, no_ack=True)
         assert delivery is not None and delivery.body == b"child's"
         channel.queue_delete(name)
+
+
+def test_a_loop_ends_when_the_broker_cancels_its_consumer(broker: Broker, name: str) -> None:
+    with connect_blocking(broker.url) as connection:
+        channel, other = connection.channel(confirms=True), connection.channel()
+        channel.queue_declare(name)
+        channel.publish(b"x", routing_key=name)
+        taken = []
+        for delivery in channel.consume(name):
+            taken.append(delivery.body)
+            delivery.ack()
+            other.queue_delete(name)
+        assert taken == [b"x"] and not channel.closed
+
+
+def test_what_a_closed_loop_did_not_hand_out_goes_back(broker: Broker, name: str) -> None:
+    with connect_blocking(broker.url) as connection:
+        channel = connection.channel(confirms=True)
+        channel.queue_declare(name, exclusive=True)
+        for number in range(5):
+            channel.publish(b"%d" % number, routing_key=name)
+        with channel.consume(name, prefetch=5) as deliveries:
+            next(deliveries).ack()
+        assert list(deliveries) == []
+        left = iter(channel.consume(name, prefetch=5))
+        assert {next(left).body for _ in range(4)} == {b"1", b"2", b"3", b"4"}
+
+
+def test_many_are_published_without_waiting_and_each_is_confirmed(broker: Broker, name: str) -> None:
+    with connect_blocking(broker.url) as connection:
+        channel = connection.channel(confirms=True)
+        channel.queue_declare(name, exclusive=True)
+        futures = [channel.publish_nowait(b"x", routing_key=name, mandatory=True) for _ in range(100)]
+        lost = channel.publish_nowait(b"x", routing_key=name + "none", mandatory=True)
+        channel.drain()
+        assert [future.result(20) for future in futures] == [None] * 100
+        with pytest.raises(Unroutable):
+            lost.result(20)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from brokers import Broker
 from client.proxy import Proxy
 from client.support import Collector, Signal, acking, run, swift
-from leveret.client import BasicProperties, Delivery, connect
-from leveret.errors import ConnectionLost, LeveretError
+from leveret.client import Backoff, BasicProperties, Connection, Delivery, connect
+from leveret.errors import ChannelError, ConnectionLost, LeveretError
 
 
 def test_channels_queues_bindings_and_consumers_are_restored(broker: Broker, name: str) -> None:
@@ -130,3 +131,72 @@ def test_a_broker_killed_and_started_again_has_what_was_confirmed(own_broker: Br
         await connection.close()
 
     run(main(), 60.0)
+
+
+def test_a_unix_socket_is_spoken_to_and_connected_to_again(broker: Broker, name: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        path = str(tmp_path / "broker.sock")
+        async with (
+            Proxy(broker.port, path=path) as proxy,
+            await connect(f"amqp+unix://{path}", backoff=swift()) as connection,
+        ):
+            restored = Signal()
+            connection.on_reconnect = restored
+            channel = await connection.channel(confirms=True)
+            await channel.queue_declare(name, auto_delete=True)
+            proxy.cut()
+            await restored.wait()
+            await channel.publish(b"x", routing_key=name, mandatory=True)
+            assert await channel.queue_delete(name) == 1 and proxy.accepted == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("held", ["queue", "consumer"])
+def test_what_is_exclusive_waits_for_who_still_holds_it(broker: Broker, name: str, held: str) -> None:
+    """As after a half-open loss, when the broker takes the old connection for alive: here another one stands for it."""
+
+    async def main() -> None:
+        tried = Signal()
+
+        async def take_over(other: Connection) -> bool:
+            former = await other.channel()
+            try:
+                if held == "queue":
+                    await former.queue_declare(name, exclusive=True)
+                else:
+                    await former.consume(name, print, exclusive=True)
+            except ChannelError:
+                return False
+            return True
+
+        async def pause(delay_s: float) -> None:
+            tried()
+            await asyncio.sleep(delay_s)
+
+        async with (
+            Proxy(broker.port) as proxy,
+            await connect(broker.url) as other,
+            await connect(proxy.url, backoff=Backoff(0.005, 0.05, sleep=pause)) as connection,
+        ):
+            restored, lost, taken = Signal(), Signal(), acking()
+            connection.on_reconnect, connection.on_lost = restored, lost
+            channel = await connection.channel(confirms=True)
+            await channel.queue_declare(name, exclusive=held == "queue")
+            await channel.consume(name, taken, exclusive=held == "consumer")
+            proxy.open_to = False
+            proxy.cut()
+            await lost.wait()
+            while not await take_over(other):  # until the broker has noticed the cut
+                pass
+            proxy.open_to = True
+            for _ in range(4):  # at least two of these attempts found the proxy open, and were refused
+                await tried.wait()
+            assert not connection.connected and not channel.closed
+            await other.close()
+            await restored.wait()
+            await channel.publish(b"x", routing_key=name, mandatory=True)
+            assert (await taken.take()).body == b"x"
+            await channel.queue_delete(name)
+
+    run(main())

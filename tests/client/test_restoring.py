@@ -10,6 +10,8 @@ import pytest
 from client.fake import FakeBroker, at_once, turns, until
 from client.support import Collector, Signal, run
 from leveret.client import Backoff, Connection, ConnectionClosed, Delivery, connect, handshake
+from leveret.client.transport import Link
+from leveret.client.url import Endpoint, Target
 from leveret.errors import ConnectionLost, WaitTimeout
 from leveret.wire.methods import (
     BasicCancel,
@@ -84,18 +86,18 @@ def test_a_consumer_started_during_the_restoring_is_started_once(fake: FakeBroke
     run(main())
 
 
-def test_a_consumer_cancelled_before_its_turn_to_be_started_again_stays_stopped(fake: FakeBroker) -> None:
+def test_a_consumer_cancelled_while_others_are_started_again_stays_stopped(fake: FakeBroker) -> None:
     async def main() -> None:
         connection = await connected()
         channel = await connection.channel()
         await channel.consume("q", print, consumer_tag="A")
         consumer = await channel.consume("q", print, consumer_tag="B")
-        hold_consume = fake.answers.pop("basic.consume")
+        del fake.answers["basic.consume"]
         fake.cut()
         await until(lambda: len(fake.named("basic.consume")) >= 3)
         await consumer.cancel()
-        fake.answers["basic.consume"] = hold_consume
         fake.send(channel.number, BasicConsumeOk("A"))
+        fake.send(channel.number, BasicConsumeOk("B"))
         await until(lambda: connection.connected)
         await turns()
         assert consumes_and_cancels(fake)[-1] == ("basic.cancel", "B") and list(channel.consumers) == ["A"]
@@ -288,5 +290,25 @@ def test_a_connection_has_to_live_for_a_while_before_pauses_are_short_again(
             fake.cut()
             await until(lambda: connection.connected)
         assert waited == attempts
+
+    run(main())
+
+
+def test_of_several_hosts_another_is_taken_when_one_is_lost(fake: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        plugged, tried = handshake._connect, list[str]()
+
+        async def connect_to(link: Link, endpoint: Endpoint, target: Target) -> None:
+            tried.append(endpoint.host)
+            if endpoint.host == "one" and len(tried) > 1:
+                raise OSError("refused")
+            await plugged(link, endpoint, target)
+
+        monkeypatch.setattr(handshake, "_connect", connect_to)
+        connection = await connect("amqp://one,two/", backoff=at_once())
+        channel = await connection.channel()
+        fake.cut()
+        await channel.qos(1)
+        assert tried == ["one", "one", "two"]
 
     run(main())

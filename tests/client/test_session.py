@@ -7,11 +7,19 @@ import asyncio
 import pytest
 
 from client.fake import FakeBroker, at_once, turns, until
-from client.support import Signal, run
-from leveret.client import connect
+from client.support import Collector, Signal, run
+from leveret.client import Delivery, connect
 from leveret.client.session import Session
 from leveret.errors import ChannelError, ConnectionLost, WaitTimeout
-from leveret.wire.methods import BasicCancel, BasicConsumeOk, BasicNack, ChannelClose, ConnectionBlocked, Method
+from leveret.wire.methods import (
+    BasicCancel,
+    BasicConsumeOk,
+    BasicNack,
+    ChannelClose,
+    ChannelCloseOk,
+    ConnectionBlocked,
+    Method,
+)
 
 
 def test_a_publish_right_behind_confirm_select_counts(fake: FakeBroker) -> None:
@@ -158,5 +166,29 @@ def test_a_publish_waits_for_room_in_the_socket(fake: FakeBroker) -> None:
         await publishing
         await turns()
         assert [message.body for message in fake.published] == [b"1", b"2"]
+
+    run(main())
+
+
+def test_what_is_sent_while_the_channel_closes_fails_with_that(fake: FakeBroker) -> None:
+    async def main() -> None:
+        channel = await (await connect()).channel(confirms=True)
+        taken = Collector[Delivery]()
+        await channel.consume("q", taken, consumer_tag="T")
+        fake.deliver(channel.number, "T", 1, b"x")
+        delivery = await taken.take()
+        confirm = channel.publish_nowait(b"x", routing_key="q")
+        assert confirm is not None
+        del fake.answers["channel.close"]
+        closing = asyncio.create_task(channel.close())
+        await turns()
+        for late in (delivery.nack, lambda: channel.publish_nowait(b"y", routing_key="q")):
+            with pytest.raises(ConnectionLost, match="closed by this program"):
+                late()
+        fake.send(channel.number, ChannelCloseOk())
+        await closing
+        with pytest.raises(ConnectionLost, match="closed by this program"):
+            await confirm
+        assert not fake.named("basic.nack") and len(fake.published) == 1
 
     run(main())

@@ -144,6 +144,36 @@ def test_a_renamed_queue_takes_its_bindings_along() -> None:
     assert topology.queues["amq.gen-3"].named_by_broker
 
 
+def test_a_queue_that_keeps_its_name_is_not_renamed_in_a_circle() -> None:
+    topology = Topology()
+    topology.add_queue(QueueDeclare(), "amq.gen-1")
+    topology.rename_queue("amq.gen-1", "amq.gen-1")
+    assert not topology._renamed and list(topology.queues) == ["amq.gen-1"]
+
+
+def test_a_queue_removed_while_it_was_declared_again_has_no_new_name() -> None:
+    topology = Topology()
+    topology.rename_queue("amq.gen-1", "amq.gen-2")
+    assert not topology.queues and topology.current("amq.gen-1") == "amq.gen-1"
+
+
+def test_earlier_names_are_forgotten_with_their_queue() -> None:
+    topology = Topology()
+    topology.add_queue(QueueDeclare(), "amq.gen-1")
+    topology.rename_queue("amq.gen-1", "amq.gen-2")
+    topology.rename_queue("amq.gen-2", "amq.gen-3")
+    topology.remove_queue("amq.gen-3")
+    assert topology.current("amq.gen-1") == "amq.gen-1" and not topology._renamed
+
+
+def test_a_queue_declared_again_has_its_last_arguments_and_stays_named_by_the_broker() -> None:
+    topology = Topology()
+    topology.add_queue(QueueDeclare(exclusive=True), "amq.gen-1")
+    topology.add_queue(QueueDeclare(queue="amq.gen-1", auto_delete=True), "amq.gen-1")
+    (declared,) = topology.queues.values()
+    assert declared.named_by_broker and declared.method.auto_delete and not declared.method.exclusive
+
+
 def test_a_deleted_queue_or_exchange_takes_its_bindings_away() -> None:
     topology = Topology()
     topology.add_exchange(ExchangeDeclare(exchange="x", type="topic"))

@@ -86,6 +86,26 @@ def test_no_message_repeats_the_password() -> None:
     assert "secret" not in str(parse_url("amqp://user:secret@host/"))
 
 
+@pytest.mark.parametrize(
+    "url", ["amqp://u:a?secret@h/", "amqp://u:a/secret@h/", "amqp://u:secret/b@h/", "amqp://u:a?secret=b@h"]
+)
+def test_a_password_that_was_not_escaped_is_not_repeated_either(url: str) -> None:
+    with pytest.raises(ClientError, match="%2F or %3F") as caught:
+        parse_url(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_at_sign_elsewhere_is_welcome() -> None:
+    target = parse_url("amqp://u:p@host/mail@home?name=me@here")
+    assert (target.vhost, target.name) == ("mail@home", "me@here")
+
+
+@pytest.mark.parametrize("url", ["amqp://host:DIGITS", "amqp://host?heartbeat=DIGITS"])
+def test_a_number_of_thousands_of_digits_is_just_a_wrong_one(url: str) -> None:
+    with pytest.raises(ClientError, match="expected"):
+        parse_url(url.replace("DIGITS", "1" * 5000))
+
+
 def test_a_certificate_that_cannot_be_read_is_named_as_the_trouble() -> None:
     tls = parse_url("amqps://host?cafile=/nowhere/ca.pem").tls
     assert tls is not None

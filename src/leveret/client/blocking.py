@@ -21,14 +21,12 @@ from leveret.client.connection import DEFAULT_URL, Connection, connect
 from leveret.client.declaring import Arguments, QueueDeclared
 from leveret.client.inbox import BlockingDelivery, Deliveries
 from leveret.client.threads import LoopThread, loop_thread
+from leveret.client.url import parse_url
 from leveret.wire.properties import BasicProperties
 
 __all__ = ["BlockingChannel", "BlockingConnection", "BlockingDelivery", "connect_blocking"]
 
 T = TypeVar("T")
-
-CONNECT_S = 300.0
-"""The outer bound of connecting; the inner ones are per host."""
 
 
 def connect_blocking(
@@ -42,10 +40,17 @@ def connect_blocking(
 ) -> BlockingConnection:
     """See leveret.client.connect."""
     thread = loop_thread()
-    opening = connect(
-        url, name=name, heartbeat_s=heartbeat_s, timeout_s=timeout_s, reconnect=reconnect, backoff=backoff
-    )
-    return BlockingConnection(thread.run(opening, CONNECT_S, "a connection"), thread)
+    target = parse_url(url)
+    bound_s = len(target.endpoints) * (target.timeout_s or timeout_s)
+
+    async def opening() -> Connection:
+        core = await connect(
+            url, name=name, heartbeat_s=heartbeat_s, timeout_s=timeout_s, reconnect=reconnect, backoff=backoff
+        )
+        thread.connections.add(core)  # here, for it is read on the loop's thread too
+        return core
+
+    return BlockingConnection(thread.run(opening(), bound_s, "a connection"), thread)
 
 
 class BlockingConnection:
@@ -54,7 +59,6 @@ class BlockingConnection:
     def __init__(self, core: Connection, thread: LoopThread) -> None:
         self.core = core
         self._thread = thread
-        thread.connections.add(core)
 
     @property
     def blocked(self) -> bool:

@@ -125,7 +125,11 @@ class Channel(Declaring):
     # ---- consuming
 
     async def qos(self, prefetch_count: int, global_: bool = False) -> None:
-        """How many unacknowledged deliveries each consumer started next may have (`global_`: the whole channel)."""
+        """How many unacknowledged deliveries each consumer started next may have (`global_`: the whole channel).
+
+        0 is no limit, as is a channel without any: then a queue's whole content comes as fast as the network carries
+        it, and waits in this program's memory. Raises ChannelError, ConnectionLost, WaitTimeout.
+        """
         await self.call(lambda: BasicQos(0, prefetch_count, global_), "basic.qos-ok")
         if global_:
             self.prefetch_shared = prefetch_count
@@ -225,14 +229,7 @@ class Channel(Declaring):
         finally:
             if self.consumers.get(consumer.tag) is consumer:
                 self._drop(consumer)
-            self._forget_auto_deleted(consumer.queue)
-
-    def _forget_auto_deleted(self, queue: str) -> None:
-        """A queue that went with its last consumer is not to come back after a reconnect."""
-        name = self._topology.current(queue)
-        declared = self._topology.queues.get(name)
-        if declared and declared.method.auto_delete and not self._connection.consumes(name):
-            self._topology.remove_queue(name)
+            self.forget_auto_deleted(consumer.queue)
 
     async def recover(self) -> None:
         """Have all unacknowledged deliveries of this channel put back into their queues."""

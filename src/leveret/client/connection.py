@@ -13,17 +13,24 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.client.backoff import Backoff
+from leveret.client.callbacks import notify
 from leveret.client.channel import Channel
 from leveret.client.handshake import open_link
-from leveret.client.restore import Restorer
+from leveret.client.restore import Restorer, held_elsewhere
 from leveret.client.topology import Topology
 from leveret.client.transport import Link
 from leveret.client.url import Target, parse_url
-from leveret.client.waiting import again, bounded
+from leveret.client.waiting import again, bounded, together
 from leveret.errors import ChannelError, ClientError, ConnectionLost, LeveretError, WaitTimeout
 from leveret.wire.methods import ConnectionClose
 
 log = logging.getLogger(__name__)
+
+PATIENCE_INTERVALS: Final = 3
+"""Heartbeat intervals after which the broker has noticed the end of a lost connection: what is locked then stays so."""
+
+PATIENCE_INTERVAL_S: Final = 60
+"""Without heartbeats."""
 
 DEFAULT_URL: Final = "amqp://guest:guest@localhost:5672/%2F"
 
@@ -41,7 +48,8 @@ async def connect(
 
     `timeout_s` bounds this, for each host, and every wait for a reply. Raises ConnectionLost (nobody answers),
     ConnectionError (the broker refuses: 403 wrong password, 530 unknown vhost), WaitTimeout, or ClientError (bad URL).
-    A first connection that fails is not tried again; one that is lost later is, unless `reconnect` is off.
+    A first connection that fails is not tried again; one that is lost later is, unless `reconnect` is off: for ever,
+    also if the broker refuses it (a changed password may be changed back); each refusal is logged.
     """
     connection = Connection(
         parse_url(url),
@@ -90,6 +98,7 @@ class Connection:
         self._replacing: asyncio.Task[None] | None = None
         self._attempts = 0  # to connect again; counted on over links that did not live long
         self._established_at_s = 0.0
+        self._patient_until_s = 0.0
 
     # ---- what it is
 
@@ -123,8 +132,7 @@ class Connection:
 
     async def channel(self, prefetch: int | None = None, confirms: bool = False) -> Channel:
         """A new channel, with `prefetch` deliveries at most for each consumer, in confirm mode if asked for."""
-        channel = await bounded(self._open_channel(prefetch, confirms), self.timeout_s, "a new channel")
-        return channel
+        return await bounded(self._open_channel(prefetch, confirms), self.timeout_s, "a new channel")
 
     async def _open_channel(self, prefetch: int | None, confirms: bool) -> Channel:
         await self.established()
@@ -170,6 +178,7 @@ class Connection:
     async def close(self, timeout_s: float = 10.0) -> None:
         """Close it with all its channels. What was published and acknowledged before is sent first.
 
+        Publishes whose confirm has not come yet end in ConnectionLost: wait for them before, if they matter.
         Safe to call twice. A broker that does not answer within `timeout_s` is left alone.
         """
         if self._closed is not None:
@@ -217,7 +226,7 @@ class Connection:
 
     def _blocked(self, blocked: bool, reason: str) -> None:
         log.warning("the broker %s", f"blocks publishers: {reason}" if blocked else "blocks publishers no more")
-        self._notify(self.on_blocked, blocked, reason)
+        notify(self.on_blocked, "the connection", blocked, reason)
 
     def _lost(self, error: Exception) -> None:
         """The link ended. While it was still being restored, that attempt has failed and knows it."""
@@ -229,23 +238,25 @@ class Connection:
             log.warning("connection to %s lost: %s", self.target, error)
             self._established.clear()
             self._replacing = asyncio.get_running_loop().create_task(self._replace())
-        self._notify(self.on_lost, error)
+        notify(self.on_lost, "the connection", error)
 
     async def _replace(self) -> None:
         """Try until it works."""
-        if asyncio.get_running_loop().time() - self._established_at_s >= self._backoff.max_s:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._established_at_s >= self._backoff.max_s:
             self._attempts = 0
+        self._patient_until_s = now_s + PATIENCE_INTERVALS * (self.heartbeat_s or PATIENCE_INTERVAL_S)
         try:
             while not await self._attempt():
                 pass
         except Exception as error:  # a failure of the client itself: another attempt would end alike
             log.exception("the connection to %s cannot be replaced", self.target)
             self._finish(ConnectionLost(f"the connection was lost and cannot be replaced: {error!r}"))
-            self._notify(self.on_lost, error)
+            notify(self.on_lost, "the connection", error)
             return
         log.info("connected again to %s", self.target)
         self._establish()
-        self._notify(self.on_reconnect)
+        notify(self.on_reconnect, "the connection")
 
     async def _attempt(self) -> bool:
         """A pause, a link, everything restored on it; False if the broker or the network was against it."""
@@ -263,8 +274,7 @@ class Connection:
         channels = list(self._channels.values())
         try:
             self._take(link)
-            restoring = self._restore(link, channels)
-            await bounded(restoring, 6 * self.timeout_s, "the restoring of channels and queues")
+            await self._restore(link, channels)
             if link.error is not None:
                 raise again(link.error)
             for channel in channels:
@@ -274,19 +284,17 @@ class Connection:
             raise
 
     async def _restore(self, link: Link, channels: list[Channel]) -> None:
-        for channel in channels:
-            await channel.reopen(link)
-        await Restorer(link, self.topology).restore()
-        for channel in channels:
-            try:
-                await channel.restore_consumers()
-            except ChannelError as error:  # its queue is gone: that channel's end, not everybody's
-                log.warning("channel %d was not restored: %s", channel.number, error)
+        patient = asyncio.get_running_loop().time() < self._patient_until_s
+        await together(channel.reopen(link) for channel in channels)
+        restorer = Restorer(link, self.topology, self.timeout_s, patient)
+        await restorer.restore()
+        await together(self._restore_consumers(channel, restorer.locked, patient) for channel in channels)
 
-    def _notify(self, callback: Callable[..., object] | None, *values: object) -> None:
-        if callback is None:
-            return
+    async def _restore_consumers(self, channel: Channel, locked: set[str], patient: bool) -> None:
         try:
-            callback(*values)
-        except Exception:
-            log.exception("a callback of the connection failed")
+            await channel.restore_consumers(locked)
+        except ChannelError as error:
+            if patient and held_elsewhere(error):
+                raise
+            # Its queue is gone, or held by somebody else: that channel's end, not everybody's.
+            log.warning("channel %d was not restored: %s", channel.number, error)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from leveret.client.callbacks import notify
 from leveret.client.delivery import Delivery
 from leveret.wire.methods import BasicConsume
 
@@ -94,17 +95,10 @@ class Consumer:
 
     def cancelled_by_broker(self) -> None:
         self.cancelled = True
-        self._notify(self.on_cancel)
+        self.channel.forget_auto_deleted(self.queue)
+        notify(self.on_cancel, f"consumer {self.tag}")
 
     def ended(self, error: Exception) -> None:
         """Its channel was closed for good."""
         self.cancelled = True
-        self._notify(self.on_close, error)
-
-    def _notify(self, callback: Callable[..., object] | None, *values: object) -> None:
-        if callback is None:
-            return
-        try:
-            callback(*values)
-        except Exception:
-            log.exception("a callback of consumer %s failed", self.tag)
+        notify(self.on_close, f"consumer {self.tag}", error)

@@ -1,6 +1,8 @@
 """A channel's verbs for queues, exchanges and bindings. What is declared is remembered for the next connection.
 
-A base of client/channel, apart from it only for its length.
+Each raises ChannelError as the broker refuses (404 not found, 405 another connection's, 406 declared otherwise or in
+use), which ends the channel; ConnectionLost or WaitTimeout, and then it may or may not have been done. A base of
+client/channel, apart from it only for its length.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class Declaring(Lifetime):
         )
         assert isinstance(reply, QueueDeclareOk)
         self._last_queue = reply.queue
-        if not passive and reply.queue not in self._topology.queues:
+        if not passive:
             self._topology.add_queue(sent, reply.queue)
         return QueueDeclared(reply.queue, reply.message_count, reply.consumer_count)
 

@@ -78,7 +78,7 @@ class Delivery:
         return self._session.error is not None
 
     def ack(self, multiple: bool = False) -> None:
-        """The message is done with. `multiple`: so are all earlier ones of this channel."""
+        """The message is done with. `multiple`: so are all earlier ones of this channel; do not settle them again."""
         self._claim()
         self._session.ack(self._event.delivery_tag, multiple)
 

@@ -6,6 +6,7 @@ Used by client/blocking.
 from __future__ import annotations
 
 from queue import Empty, SimpleQueue
+from threading import Lock
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self
@@ -20,6 +21,8 @@ from leveret.errors import ConnectionLost
 
 LOOK_S: Final = 1.0
 """How often a waiting iterator looks whether the loop's thread still lives."""
+
+_claims: Final = Lock()
 
 
 class BlockingDelivery(Delivery):
@@ -46,7 +49,8 @@ class BlockingDelivery(Delivery):
     def _claim(self) -> None:
         if not self._thread.alive:
             raise ConnectionLost("the delivery's connection belongs to another process, or the program is exiting")
-        super()._claim()
+        with _claims:  # of two threads that settle it, one is told that it came second
+            super()._claim()
 
 
 class Deliveries:

@@ -6,9 +6,10 @@ The base of client/channel, without its verbs. Connections call `reopen`, `resto
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from collections.abc import Awaitable, Callable, Container
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
+from leveret.client.callbacks import notify
 from leveret.client.consumer import Consumer
 from leveret.client.delivery import Returned
 from leveret.client.session import Session
@@ -52,7 +53,10 @@ class Lifetime:
         return self._connection.timeout_s
 
     async def close(self) -> None:
-        """Close it; unacknowledged deliveries go back to their queues. Safe to call twice."""
+        """Close it; unacknowledged deliveries go back to their queues. Safe to call twice.
+
+        Publishes whose confirm has not come yet end in ConnectionLost: wait for them before, if they matter.
+        """
         if self._closed is not None:
             return
         self._closed = ConnectionLost("the channel was closed by this program")
@@ -89,7 +93,7 @@ class Lifetime:
         method = ask()
         return method, (await session.call(method, reply)).method
 
-    async def _bounded(self, waiting: Coroutine[Any, Any, T], what: str) -> T:
+    async def _bounded(self, waiting: Awaitable[T], what: str) -> T:
         return await bounded(waiting, self.timeout_s, f"{what} (channel {self.number})")
 
     async def _open_session(self) -> Session:
@@ -121,30 +125,43 @@ class Lifetime:
     async def reopen(self, link: Link) -> None:
         """Open a session on `link`, in the same mode. The program uses it from `resume` on."""
         session = self._next = Session(link, self.number, self.consumers)
-        await session.open()
+        await self._bounded(session.open(), "the reply to channel.open")
+        replies = []
         if self.prefetch_shared is not None:
-            await session.call(BasicQos(0, self.prefetch_shared, True), "basic.qos-ok")
+            replies.append(session.ask(BasicQos(0, self.prefetch_shared, True), "basic.qos-ok"))
         if self.prefetch is not None:
-            await session.call(BasicQos(0, self.prefetch, False), "basic.qos-ok")
+            replies.append(session.ask(BasicQos(0, self.prefetch, False), "basic.qos-ok"))
+        for reply in replies:
+            await self._bounded(reply, "the reply to basic.qos")
         if self.confirming:
-            await session.confirm_select()
+            await self._bounded(session.confirm_select(), "the reply to confirm.select")
 
-    async def restore_consumers(self) -> None:
-        """Start them as they were, each with the prefetch it was started with."""
+    async def restore_consumers(self, locked: Container[str]) -> None:
+        """Start them as they were, each with the prefetch it was started with; those of `locked` queues end."""
         session = self._next
         if session is None or session.error is not None:
             return
         prefetch = self.prefetch
+        replies = []
         for consumer in list(self.consumers.values()):
-            if consumer.cancelled:  # meanwhile
-                continue
-            if consumer.prefetch != prefetch:
-                prefetch = consumer.prefetch
-                await session.call(BasicQos(0, prefetch or 0, False), "basic.qos-ok")
             consumer.queue = self._topology.current(consumer.queue)
-            await session.call(consumer.method(), "basic.consume-ok")
+            if consumer.queue in locked:
+                self._end_locked(consumer)
+            elif not consumer.cancelled:
+                if consumer.prefetch != prefetch:
+                    prefetch = consumer.prefetch
+                    replies.append(session.ask(BasicQos(0, prefetch or 0, False), "basic.qos-ok"))
+                replies.append(session.ask(consumer.method(), "basic.consume-ok"))
         if prefetch != self.prefetch:
-            await session.call(BasicQos(0, self.prefetch or 0, False), "basic.qos-ok")
+            replies.append(session.ask(BasicQos(0, self.prefetch or 0, False), "basic.qos-ok"))
+        for reply in replies:
+            await self._bounded(reply, "the start of a consumer")
+
+    def _end_locked(self, consumer: Consumer) -> None:
+        """Its queue is another connection's: to start it would close the channel, with all other consumers."""
+        del self.consumers[consumer.tag]
+        text = f"RESOURCE_LOCKED - queue {consumer.queue!r} could not be restored: another connection holds it"
+        consumer.ended(ChannelError(405, text))
 
     def resume(self) -> None:
         """All is restored: calls go to the new session, and its end is the channel's."""
@@ -176,19 +193,23 @@ class Lifetime:
             self._end(error)
 
     def _end_consumers(self, error: Exception) -> None:
-        for consumer in list(self.consumers.values()):
-            consumer.ended(error)
+        consumers = list(self.consumers.values())
         self.consumers.clear()
+        for consumer in consumers:
+            self.forget_auto_deleted(consumer.queue)
+            consumer.ended(error)
+
+    def forget_auto_deleted(self, queue: str) -> None:
+        """A queue that went with its last consumer is not to come back after a reconnect."""
+        name = self._topology.current(queue)
+        declared = self._topology.queues.get(name)
+        if declared and declared.method.auto_delete and not self._connection.consumes(name):
+            self._topology.remove_queue(name)
 
     def _end(self, error: Exception) -> None:
         self._closed = error
         self._end_consumers(error)
-        if self.on_close is not None:
-            try:
-                self.on_close(error)
-            except Exception:
-                log.exception("on_close of channel %d failed", self.number)
+        notify(self.on_close, f"channel {self.number}", error)
 
     def _returned(self, message: Returned) -> None:
-        if self.on_return is not None:
-            self.on_return(message)
+        notify(self.on_return, f"channel {self.number}", message)

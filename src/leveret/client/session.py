@@ -5,7 +5,6 @@ It does not survive its connection; client/channel does, with a new session each
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from leveret.client.consumer import Consumer
     from leveret.client.transport import Link
 
-log = logging.getLogger(__name__)
-
 
 class Session:
     """`error` is None while the session is open, then why it ended. `on_end` is called with it, once."""
@@ -50,6 +47,7 @@ class Session:
         self.confirms: Confirms | None = None
         self.on_end: Callable[[Exception], None] | None = None
         self.on_return: Callable[[Returned], None] | None = None
+        self._ended = False
         self._replies = Replies(link.loop)
         self._abandoned: dict[str, bool] = {}  # tags of consumers nobody has any more, and whether they were no_ack
         if self.error is None:
@@ -89,7 +87,10 @@ class Session:
             self.link.send(self.number, BasicCancel(tag, no_wait=True))
 
     async def close(self) -> None:
-        await self.call(ChannelClose(200, "Goodbye"), "channel.close-ok")
+        closed = self.ask(ChannelClose(200, "Goodbye"), "channel.close-ok")
+        # From now on nothing can be sent: who tries is told why, not that the protocol forbids it.
+        self.error = ConnectionLost("the channel was closed by this program")
+        await closed
 
     def discard(self, reason: Exception) -> None:
         """Close it without waiting for the reply."""
@@ -197,21 +198,20 @@ class Session:
         if self.confirms is not None:
             self.confirms.came_back(message)
         if self.on_return is not None:
-            try:
-                self.on_return(message)
-            except Exception:
-                log.exception("on_return of channel %d failed", self.number)
+            self.on_return(message)
 
     def end(self, error: Exception) -> None:
-        if self.error is not None:
+        if self._ended:
             return
-        self.error = error
+        self._ended = True
+        if self.error is None:
+            self.error = error
         self.link.sessions.pop(self.number, None)
         self._replies.fail(error)
         if self.confirms is not None:
-            self.confirms.fail(error)
+            self.confirms.fail(self.error)
         if self.on_end is not None:
-            self.on_end(error)
+            self.on_end(self.error)
 
 
 _HANDLERS: dict[type[Method], Callable[[Session, Any], None]] = {

@@ -84,9 +84,15 @@ class LoopThread:
     def post(self, call: Callable[..., object], *values: Any) -> None:
         """Have `call` called on the loop, after all that was posted before."""
         self._posted.append((call, values))
-        if not self._awake:
+        if self._awake:
+            return
+        try:
             self._awake = True
             self._loop.call_soon_threadsafe(self._run_posted)
+        except BaseException:  # Ctrl-C between the two: a loop taken for awake would never be woken again
+            self._awake = False
+            self._loop.call_soon_threadsafe(self._run_posted)
+            raise
 
     def _run_posted(self) -> None:
         self._awake = False
@@ -98,7 +104,10 @@ class LoopThread:
                 log.exception("%r failed", call)
 
     def link(self, source: Callable[[], asyncio.Future[None] | None]) -> Future[None]:
-        """Post `source`; what its future brings (None: at once), for other threads to wait for."""
+        """Post `source`; what its future brings (None: at once), for other threads to wait for.
+
+        Cancelling it keeps `source` from being called, or comes too late and is refused.
+        """
         future: Future[None] = Future()
 
         def copy(done: asyncio.Future[None]) -> None:
@@ -109,6 +118,8 @@ class LoopThread:
                 future.set_exception(error)
 
         def begin() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # given up before it was begun
             try:
                 waiting = source()
             except Exception as error:

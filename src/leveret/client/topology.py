@@ -45,10 +45,17 @@ class Topology:
         return queue
 
     def add_queue(self, method: QueueDeclare, name: str) -> None:
-        """`name` is what the broker answered: the queue's own, or the one it chose."""
-        self.queues[name] = DeclaredQueue(replace(method, queue=name), named_by_broker=not method.queue)
+        """`name` is what the broker answered: the queue's own, or the one it chose.
+
+        A queue declared again has its last arguments; one that the broker named remains so.
+        """
+        known = self.queues.get(name)
+        named_by_broker = not method.queue or (known is not None and known.named_by_broker)
+        self.queues[name] = DeclaredQueue(replace(method, queue=name), named_by_broker)
 
     def rename_queue(self, old: str, new: str) -> None:
+        if new == old or old not in self.queues:  # removed meanwhile
+            return
         declared = self.queues.pop(old)
         declared.method = replace(declared.method, queue=new)
         self.queues[new] = declared
@@ -59,8 +66,9 @@ class Topology:
                 self.add_binding(replace(binding, queue=new))
 
     def remove_queue(self, name: str) -> None:
-        """With its bindings, as the broker does."""
+        """With its bindings, as the broker does, and its earlier names."""
         self.queues.pop(name, None)
+        self._renamed = {old: new for old, new in self._renamed.items() if self.current(old) != name}
         self._drop_bindings(lambda binding: isinstance(binding, QueueBind) and binding.queue == name)
 
     def add_exchange(self, method: ExchangeDeclare) -> None:

@@ -10,6 +10,7 @@ No sockets are opened here. Called by client/connection.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,6 +82,18 @@ class Target:
 
 def parse_url(url: str) -> Target:
     """ClientError says what is wrong with `url`, never repeating its password."""
+    try:
+        return _parse(url)
+    except ClientError:
+        _, _, behind = url.partition("://")
+        if "@" not in behind[len(re.split("[/?]", behind)[0]) :]:
+            raise
+    # What was read as path or query may be the rest of a password: none of it is repeated.
+    text = "the broker's URL cannot be read; a / or ? in its user or password has to be written as %2F or %3F"
+    raise ClientError(text)
+
+
+def _parse(url: str) -> Target:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in (*PORTS, "amqp+unix"):
         raise ClientError("a broker's URL begins with amqp://, amqps:// or amqp+unix://")
@@ -141,7 +154,7 @@ def _host(text: str, default_port: int) -> Endpoint:
         port_text = tail[1:]
     else:
         host, _, port_text = text.partition(":")
-    if port_text and not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text) < 65536):
+    if port_text and not 0 < _number(port_text) < 65536:
         raise ClientError(f"{port_text!r} is no port: expected a number from 1 to 65535")
     return Endpoint(unquote(host) or "localhost", int(port_text) if port_text else default_port)
 
@@ -151,6 +164,11 @@ def _mechanism(query: Mapping[str, str]) -> str:
     if mechanism not in ("PLAIN", "EXTERNAL"):
         raise ClientError(f"auth_mechanism={mechanism.lower()} is neither plain nor external")
     return mechanism
+
+
+def _number(text: str) -> int:
+    """-1 if it is none, or longer than any that fits (int refuses thousands of digits)."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
 
 
 def _tls(scheme: str, query: Mapping[str, str]) -> TLS | None:
@@ -170,7 +188,7 @@ def _heartbeat(query: Mapping[str, str]) -> int | None:
     text = query.get("heartbeat")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+    if not 0 <= _number(text) < 65536:
         raise ClientError(f"heartbeat={text}: expected whole seconds from 0 (off) to 65535")
     return int(text)
 

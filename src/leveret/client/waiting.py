@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from leveret.errors import AMQPError, ConnectionError, ConnectionLost, WaitTimeout
 from leveret.wire.events import Content, MethodReceived
@@ -32,6 +32,16 @@ async def bounded(waiting: Awaitable[T], timeout_s: float, what: str) -> T:
         raise
     except TimeoutError:
         raise WaitTimeout(f"{what} did not come within {timeout_s:g} s") from None
+
+
+async def together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all at once. The first that fails ends the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def again(error: Exception) -> Exception:
