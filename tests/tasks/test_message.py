@@ -10,7 +10,7 @@ import pytest
 from leveret.client import BasicProperties
 from leveret.errors import CodecError
 from leveret.tasks import Failure, Message, current_message
-from leveret.tasks.message import properties_failed, properties_of, properties_parked, running
+from leveret.tasks.message import properties_crashed, properties_failed, properties_of, properties_parked, running
 from leveret.tasks.outcome import TRACEBACK_CHARACTERS_MAX
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -110,6 +110,16 @@ def test_a_parked_message_is_persistent_does_not_expire_and_says_why_and_whence(
     assert (after.delivery_mode, after.expiration) == (2, None)
     assert after.headers is not None
     assert (after.headers["x-leveret-reason"], after.headers["x-leveret-queue"]) == ("attempts", "q")
+
+
+def test_a_message_that_came_back_has_one_crash_more_which_an_ordinary_failure_forgets() -> None:
+    delivery: Any = FakeDelivery(BasicProperties(headers={"mine": 1, "x-leveret-crashes": 2}), redelivered=True)
+    back = Message.of("q", delivery)
+    assert (back.crashes, back.redelivered, back.attempt) == (3, True, 1)
+    copy = received(properties_crashed(back))
+    assert (copy.crashes, copy.redelivered, dict(copy.headers)) == (3, True, {"mine": 1, "x-leveret-crashes": 3})
+    failed = received(properties_failed(copy, FAILURE, NOON))
+    assert (failed.crashes, failed.redelivered, failed.attempt) == (0, False, 2)
 
 
 def test_a_failure_keeps_the_end_of_a_long_traceback() -> None:

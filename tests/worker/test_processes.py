@@ -62,6 +62,35 @@ def test_a_child_killed_at_work_is_replaced_and_its_task_done(program: Program, 
     assert left(channel, program.queue) == []
 
 
+KILLER = """
+import signal
+
+@work.task
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_task_that_kills_its_worker_is_parked_in_the_end_and_others_are_done(
+    make_program: MakeProgram, channel: BlockingChannel
+) -> None:
+    program = make_program(KILLER)
+    channel.queue_declare(f"{program.queue}.dead", durable=True)
+    supervisor, log = program.worker(threads=1)
+    program.work.task(name="kill")(print).send()
+    program.slow.send("other")
+    program.open_gate()
+    parked = next(channel.consume(f"{program.queue}.dead", auto_ack=True, inactivity_timeout=60))
+    channel.cancel()
+    assert parked[1] is not None, "a task that kills its worker is run without end"
+    assert parked[1].headers["x-leveret-reason"] == "crashes"
+    assert program.told.until("done other")
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    assert sum("(SIGKILL)" in line for line in log.to_the_end()) == 6
+    assert left(channel, program.queue) == []
+
+
 def test_of_many_tasks_none_is_lost_when_a_worker_is_killed(program: Program, channel: BlockingChannel) -> None:
     supervisor, log = program.worker(processes=2, threads=2)
     names = [f"t{number}" for number in range(20)]

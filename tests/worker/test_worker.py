@@ -194,6 +194,70 @@ def test_a_plain_message_that_fails_is_parked_with_its_body_as_it_came(
     assert (body, properties.headers["x-leveret-attempt"], properties.expiration) == (b"\x00\xff", 2, None)
 
 
+def test_a_reader_of_a_dead_letter_queue_tries_anew_and_parks_elsewhere(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    """It has its attempts again, whatever was counted before; then the message leaves the queue that it reads."""
+
+    @work.consumer(f"{queue}.dead", attempts=2)
+    def take(body: bytes) -> None:
+        raise RuntimeError("still no good")
+
+    channel.queue_declare(f"{queue}.dead", durable=True)
+    headers = {"x-leveret-attempt": 3, "x-leveret-reason": "attempts", "x-leveret-traceback": "the first"}
+    channel.basic_publish("", f"{queue}.dead", b"x", pika.BasicProperties(headers=headers))
+    with working(work):
+        _, properties, body = next_parked(channel, f"{queue}.dead")
+    assert [said.get(timeout=WITHIN_S) for _ in range(2)] == [(1, "Failed"), (2, "Parked")]
+    assert (body, properties.headers["x-leveret-attempt"]) == (b"x", 2)
+    assert "still no good" in properties.headers["x-leveret-traceback"]
+    assert ready(channel, f"{queue}.dead") == 0
+
+
+def test_a_message_that_cannot_be_parked_is_held_and_its_task_not_run_again(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    """Its dead-letter queue is somebody's with other arguments; once that is gone, it is parked."""
+    channel.queue_declare(f"{queue}.dead", durable=True, arguments={"x-max-length": 5})
+
+    @work.task
+    def fail() -> None:
+        raise ValueError("no good")
+
+    @work.task
+    def succeed() -> None: ...
+
+    with working(work):
+        fail.send()
+        assert [said.get(timeout=WITHIN_S) for _ in range(3)] == [(1, "Failed"), (2, "Failed"), (3, "Parked")]
+        succeed.send()
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+        channel.queue_delete(f"{queue}.dead")
+        _, properties, _ = next_parked(channel, queue)
+    assert properties.headers["x-leveret-attempt"] == 3
+    assert said.empty()
+
+
+def test_headers_too_large_for_a_frame_lose_the_traceback_only(
+    work: WorkQueue, channel: BlockingChannel, queue: str
+) -> None:
+    @work.task(attempts=1)
+    def fail() -> None:
+        raise ValueError("no good" + "\n" * 9000)
+
+    channel.queue_declare(queue, durable=True)
+    headers = {"mine": "x" * 127_000}
+    with working(work):
+        channel.basic_publish("", queue, b"{}", pika.BasicProperties(type="fail", headers=headers))
+        _, properties, _ = next_parked(channel, queue)
+    assert (properties.headers["x-leveret-reason"], properties.headers["x-leveret-exception"]) == (
+        "attempts",
+        "ValueError",
+    )
+    assert len(properties.headers["mine"]) == 127_000
+    assert "x-leveret-traceback" not in properties.headers
+
+
 def test_a_worker_takes_no_more_than_it_has_slots_for(
     work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
 ) -> None:

@@ -13,9 +13,11 @@ A message that failed carries these headers besides; nothing else about it is ch
     x-leveret-attempt         how many attempts failed so far
     x-leveret-first-failure   when the first of them did, x-leveret-last-failure the last (timestamps)
     x-leveret-exception       the exception's type, x-leveret-error its text, x-leveret-traceback
-    x-leveret-reason          parked ones only: unknown-task, arguments, properties or attempts; moved back to its
-                              queue, such a message has all its attempts again
+    x-leveret-reason          parked ones only: unknown-task, arguments, properties, attempts or crashes; moved back to
+                              its queue, such a message has all its attempts again
     x-leveret-queue           parked ones only: where it came from
+
+    x-leveret-crashes         how often it came back from a worker that may have died of it (see worker/settle)
 
 A plain message, which a consumer function takes, may be anything; failing, it gets the same headers. This module reads
 and writes the envelope and sends nothing. Used by task, workqueue and the worker.
@@ -46,6 +48,7 @@ ERROR: Final = "x-leveret-error"
 TRACEBACK: Final = "x-leveret-traceback"
 REASON: Final = "x-leveret-reason"
 QUEUE: Final = "x-leveret-queue"
+CRASHES: Final = "x-leveret-crashes"
 DELIVERY_COUNT: Final = "x-delivery-count"
 """Set by brokers on queues that count deliveries (quorum queues); some count also what was only given back."""
 
@@ -60,7 +63,9 @@ NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT, REASON, QUEUE})
 class Message:
     """One delivery of a message, as its task or consumer function sees it.
 
-    `attempt` counts from 1. `deliveries`: how often the queue says that it came back, if it counts. `readable` is false if the properties were no AMQP, and then left out.
+    `attempt` counts from 1. `redelivered`: it may have been begun before, so often as `crashes` says at most.
+    `deliveries`: how often the queue says that it came back, if it counts. `readable` is false if the properties were no
+    AMQP, and then left out.
     """
 
     queue: str
@@ -70,6 +75,7 @@ class Message:
     redelivered: bool
     readable: bool = True
     deliveries: int = 0
+    crashes: int = 0
 
     @classmethod
     def of(cls, queue: str, delivery: Delivery) -> Self:
@@ -78,9 +84,11 @@ class Message:
         except CodecError:
             return cls(queue, delivery.body, BasicProperties(), 1, delivery.redelivered, readable=False)
         headers = properties.headers or {}
-        before = 0 if REASON in headers else _count(headers, ATTEMPT)
+        anew = REASON in headers
+        attempt = 1 if anew else _count(headers, ATTEMPT) + 1
+        crashes = (0 if anew else _count(headers, CRASHES)) + delivery.redelivered
         deliveries = _count(headers, DELIVERY_COUNT)
-        return cls(queue, delivery.body, properties, before + 1, delivery.redelivered, deliveries=deliveries)
+        return cls(queue, delivery.body, properties, attempt, crashes > 0, deliveries=deliveries, crashes=crashes)
 
     @property
     def id(self) -> str:
@@ -155,13 +163,23 @@ def properties_of(task: str, app_id: str) -> BasicProperties:
 
 def properties_failed(message: Message, failure: Failure, now: datetime) -> BasicProperties:
     """For the next attempt. One that was not even tried keeps what its last try left."""
-    headers: dict[str, Any] = {name: value for name, value in message.headers.items() if name not in NOT_REPEATED}
+    headers = _kept(message)
+    headers.pop(CRASHES, None)  # its worker lives
     headers.setdefault(FIRST_FAILURE, now)
     headers |= {ATTEMPT: message.attempt if failure.tried else message.attempt - 1, LAST_FAILURE: now}
     if failure.tried or TRACEBACK not in headers:
         headers |= {EXCEPTION: failure.exception, ERROR: failure.text, TRACEBACK: failure.traceback}
     # The broker refuses a user_id other than the publisher's own, which is this worker now.
     return replace(message.properties, headers=headers, user_id=None)
+
+
+def properties_crashed(message: Message) -> BasicProperties:
+    """For the next start of a message that came back without a word of how it fared."""
+    return replace(message.properties, headers=_kept(message) | {CRASHES: message.crashes}, user_id=None)
+
+
+def _kept(message: Message) -> dict[str, Any]:
+    return {name: value for name, value in message.headers.items() if name not in NOT_REPEATED}
 
 
 def properties_parked(message: Message, failure: Failure, reason: str, now: datetime) -> BasicProperties:

@@ -6,10 +6,11 @@ Lives on the event loop of its connection. Used by sender, for programs, and by 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from leveret.client import BasicProperties, Channel, Connection
 from leveret.client.waiting import bounded
-from leveret.errors import Unroutable
+from leveret.errors import LeveretError, Unroutable
 from leveret.tasks.topology import declare
 
 
@@ -50,6 +51,9 @@ class Outbox:
     async def _declare(self, queue: str) -> None:
         """On a channel for this alone: a queue that is declared otherwise must not end what others await on ours."""
         channel = await self.connection.channel()
-        await declare(channel, queue)
-        self._declared.add(queue)
-        await channel.close()
+        try:
+            await declare(channel, queue)
+            self._declared.add(queue)
+        finally:
+            with suppress(LeveretError):  # closed by the refusal
+                await channel.close()

@@ -20,6 +20,7 @@ UNKNOWN_TASK: Final = "unknown-task"
 ARGUMENTS: Final = "arguments"
 PROPERTIES: Final = "properties"
 ATTEMPTS: Final = "attempts"
+CRASHES: Final = "crashes"
 
 
 @dataclass(frozen=True, slots=True)

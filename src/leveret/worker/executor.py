@@ -17,9 +17,12 @@ from typing import Any, Final
 from leveret.errors import TaskError
 from leveret.tasks import Done, Failed, Failure, Handler, Message, Middleware, Outcome, Parked, WorkQueue
 from leveret.tasks.message import DELIVERIES_MAX, running
-from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, PROPERTIES, UNKNOWN_TASK
+from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, CRASHES, PROPERTIES, UNKNOWN_TASK
 
 log = logging.getLogger("leveret.worker")
+
+CRASHES_MAX: Final = 5
+"""So often a message may come back from workers that were killed, or lost their broker, while they had it."""
 
 OWN_FRAMES: Final = 1
 """A traceback begins in the function that caught the error, which is this module's."""
@@ -63,6 +66,8 @@ def find(work: WorkQueue, message: Message) -> Handler[..., Any] | Parked:
         return _refused(ATTEMPTS, f"{message.attempt - 1} attempts failed")
     if message.deliveries > DELIVERIES_MAX:
         return _refused(ATTEMPTS, f"it came back {message.deliveries} times without an answer from its worker")
+    if message.crashes > CRASHES_MAX:
+        return _refused(CRASHES, f"{message.crashes} times the worker died or lost its broker that had begun with it")
     return handler
 
 

@@ -5,7 +5,13 @@
     Parked   likewise, to the dead-letter queue
 
 A crash between confirm and acknowledgement leaves two copies, never none. What cannot be moved just now is held, and moved
-later: given back, its task would run again at once, and again. Used by worker.
+later: given back, its task would run again at once, and again.
+
+A task that kills its worker leaves nobody to count its attempts, and classic queues do not count deliveries. So what
+comes back (`redelivered`) is not run as it is: it is published again with one more crash in its headers, and that copy
+is run, once the old one is acknowledged. Written down when its turn has come, not when it arrives: what only waited
+beside the task that crashed goes back as often as it likes, unless its turn comes between. Only what was redelivered
+costs this round trip, and it goes to the end of its queue. Used by worker.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from typing import Final
 from leveret.client import Backoff, BasicProperties, Delivery
 from leveret.errors import CodecError, LeveretError, ProtocolMisuse
 from leveret.tasks import Failed, Message, Parked
-from leveret.tasks.message import properties_failed, properties_parked, without_story
+from leveret.tasks.message import properties_crashed, properties_failed, properties_parked, without_story
 from leveret.tasks.outbox import Outbox
 from leveret.tasks.topology import dead_queue
 
@@ -63,6 +69,10 @@ class Settler:
             log.warning("a failed message is delivered again, for its connection was lost: id=%s", message.id)
         else:
             await self._move(delivery, message, *self._destination(message, outcome))
+
+    async def write_down(self, delivery: Delivery, message: Message) -> None:
+        """That it starts once more, before it does. Never raises but when cancelled."""
+        await self._move(delivery, message, message.queue, properties_crashed(message))
 
     def _destination(self, message: Message, outcome: Failed | Parked) -> tuple[str, BasicProperties]:
         if isinstance(outcome, Failed):

@@ -160,6 +160,9 @@ class Worker:
         if isinstance(handler, Parked):
             self._settle(delivery, message, handler)
             return
+        if delivery.redelivered:
+            self._move(delivery, self._settler.write_down(delivery, message))
+            return
         job = Job(message, handler, self.work.middleware)
         try:
             future = self._submit(job)
@@ -195,7 +198,10 @@ class Worker:
             acknowledge(delivery)
             self._release(delivery)
             return
-        move = self._loop.create_task(self._settler.settle(delivery, message, outcome))
+        self._move(delivery, self._settler.settle(delivery, message, outcome))
+
+    def _move(self, delivery: Delivery, moving: Coroutine[Any, Any, None]) -> None:
+        move = self._loop.create_task(moving)
         self._moves.add(move)
         move.add_done_callback(partial(self._settled, delivery))
 
