@@ -31,3 +31,12 @@ class Limit:
     def full(self, backlog: Backlog, body_bytes: int) -> bool:
         """Is there no room for another message?"""
         return 0 <= self._messages <= backlog.count or 0 <= self._bytes < backlog.body_bytes + body_bytes
+
+
+UNLIMITED: Final = Limit({})
+"""Shared by all queues without a limit: that a message asks about it costs no memory of the queue's own."""
+
+
+def limit_of(settings: dict[str, object]) -> Limit:
+    """The limit that the arguments of a queue ask for."""
+    return Limit(settings) if "x-max-length" in settings or "x-max-length-bytes" in settings else UNLIMITED

@@ -17,7 +17,7 @@ from leveret.broker.exchange import Destination
 from leveret.broker.expiry import Expiry
 from leveret.broker.flow import FULL_MESSAGES, Flow
 from leveret.broker.level import Level
-from leveret.broker.limit import Limit
+from leveret.broker.limit import UNLIMITED, Limit, limit_of
 from leveret.broker.message import DELIVERY_LIMIT, MAXLEN, REJECTED, Message
 from leveret.broker.priorities import Priorities
 from leveret.store.batch import GATHERED, IDLE
@@ -56,7 +56,7 @@ class Queue(Destination):
         self.kept: Final = durable and owner is None
         # What its arguments and policies together ask for: set by `configure`.
         self.ttl_ms: int = -1
-        self.limit: Limit = Limit(arguments)
+        self.limit: Limit = UNLIMITED
         self.consumer_timeout_ms: int = 0
         self.dead_letters: DeadLetters | None = None
         self.dead_letter_exchange: str = ""
@@ -91,7 +91,7 @@ class Queue(Destination):
         """Take over `settings`, named like the arguments that a client may declare; also while the queue is in use."""
         ttl = settings.get("x-message-ttl")
         self.ttl_ms = ttl if isinstance(ttl, int) else -1
-        self.limit = Limit(settings)
+        self.limit = limit_of(settings)
         timeout = settings.get("x-consumer-timeout", self.vhost.consumer_timeout_ms)
         self.consumer_timeout_ms = timeout if isinstance(timeout, int) else 0
         limit = settings.get("x-delivery-limit", DELIVERY_LIMIT_DEFAULT)
