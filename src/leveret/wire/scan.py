@@ -36,6 +36,8 @@ class Scan:
         self.headers_at: Final = headers_at
         # The table may have a CC or BCC header.
         self.has_copies: Final = has_copies
+        # What the broker knows of the message besides (broker/message); never shown to clients.
+        self.notes: bytes = b""
 
 
 class Scanner:

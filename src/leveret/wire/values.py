@@ -71,6 +71,11 @@ def encode_table(table: Mapping[str, FieldValue]) -> bytes:
     return _encode_table(table, 0)
 
 
+def encode_field(name: str, value: FieldValue) -> bytes:
+    """One field of a table: its name and value."""
+    return encode_shortstr(name) + _encode_value(value, 1)
+
+
 def _encode_table(table: Mapping[str, FieldValue], depth: int) -> bytes:
     parts = []
     for name, value in table.items():
@@ -142,6 +147,12 @@ _WRITERS: Sequence[tuple[type, Callable[..., bytes]]] = (
 def decode_table(data: bytes, pos: int) -> tuple[dict[str, FieldValue], int]:
     """The table whose length stands at `pos`, and the position behind it."""
     return _decode_table(data, pos, 0)
+
+
+def decode_field(data: bytes, pos: int) -> tuple[str, int]:
+    """The name of the field at `pos`, and the position behind its value."""
+    name, pos = decode_shortstr(data, pos)
+    return name, _decode_value(data, pos, 1)[1]
 
 
 def _decode_table(data: bytes, pos: int, depth: int) -> tuple[dict[str, FieldValue], int]:
