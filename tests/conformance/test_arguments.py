@@ -124,6 +124,7 @@ CHANGES: dict[str, tuple[Any, Any]] = {
     "x-max-priority": (1, 2),
     "x-single-active-consumer": (True, False),
     "x-queue-mode": ("default", "lazy"),
+    "x-queue-version": (1, 2),
 }
 
 
@@ -177,3 +178,21 @@ def test_an_alternate_exchange_must_be_a_string(channel: BlockingChannel, name: 
     text = f"invalid type 'signedint' for arg 'alternate-exchange' in exchange '{name}' in vhost '/'"
     with channel_refused(406, f"PRECONDITION_FAILED - {text}"):
         channel.exchange_declare(name, "fanout", arguments={"alternate-exchange": 5})
+
+
+QUORUM_ONLY: list[tuple[str, Any, Any]] = [
+    ("x-delivery-limit", 1, 2),
+    ("x-dead-letter-strategy", "at-most-once", "at-least-once"),
+    ("x-quorum-initial-group-size", 1, 2),
+]
+
+
+@pytest.mark.parametrize(("key", "one", "another"), QUORUM_ONLY, ids=[row[0] for row in QUORUM_ONLY])
+def test_every_argument_of_a_quorum_queue_is_compared(
+    channel: BlockingChannel, name: str, key: str, one: Any, another: Any
+) -> None:
+    quorum = {"x-queue-type": "quorum"}
+    channel.queue_declare(name, durable=True, arguments={key: one, **quorum})
+    text = f"inequivalent arg '{key}' for queue '{name}' in vhost '/': received '{another}' but current is '{one}'"
+    with channel_refused(406, f"PRECONDITION_FAILED - {text}"):
+        channel.queue_declare(name, durable=True, arguments={key: another, **quorum})

@@ -154,3 +154,112 @@ def test_a_deleted_or_purged_queue_parks_nothing(channel: BlockingChannel, name:
     publish(channel, name, b"2")
     channel.queue_delete(name)
     assert drain(channel, dead) == []
+
+
+def reject_all(channel: BlockingChannel, queue: str) -> None:
+    while (method := channel.basic_get(queue)[0]) is not None:
+        channel.basic_reject(method.delivery_tag, requeue=False)
+
+
+def test_hidden_copies_lead_on_and_stay_hidden(channel: BlockingChannel, name: str) -> None:
+    """Sender-selected distribution: BCC keys are removed from the message, and it is still dead-lettered with them."""
+    channel.exchange_declare(name + "-dlx", "direct")
+    shown, hidden = (bound_queue(channel, name + "-dlx", key) for key in (name + "-cc", name + "-bcc"))
+    source(channel, name)
+    headers = {"CC": [name + "-cc"], "BCC": [name + "-bcc"]}
+    publish(channel, name, b"x", properties=pika.BasicProperties(headers=headers))
+    reject_all(channel, name)
+    _, properties, _ = one(channel, hidden)
+    assert properties.headers["x-death"][0]["routing-keys"] == [name, name + "-cc"]
+    assert (properties.headers["CC"], "BCC" in properties.headers) == ([name + "-cc"], False)
+    one(channel, shown)
+
+
+def test_with_a_key_for_dead_letters_copies_lead_nowhere(channel: BlockingChannel, name: str) -> None:
+    channel.exchange_declare(name + "-dlx", "direct")
+    parked, copied = (bound_queue(channel, name + "-dlx", key) for key in ("parked", name + "-cc"))
+    source(channel, name, x_dead_letter_routing_key="parked")
+    publish(channel, name, b"x", properties=pika.BasicProperties(headers={"CC": [name + "-cc"]}))
+    reject_all(channel, name)
+    one(channel, parked)
+    assert ready(channel, copied) == 0
+
+
+def test_a_topic_exchange_sorts_dead_letters_and_passes_the_rest_to_its_alternate(
+    channel: BlockingChannel, name: str
+) -> None:
+    channel.exchange_declare(name + "-rest", "fanout")
+    channel.exchange_declare(name + "-dlx", "topic", arguments={"alternate-exchange": name + "-rest"})
+    rest = bound_queue(channel, name + "-rest", "")
+    sorted_out = bound_queue(channel, name + "-dlx", "*.sorted")
+    source(channel, name)
+    channel.queue_bind(name, "amq.topic", name + ".#")
+    channel.basic_publish("amq.topic", name + ".sorted", b"1")
+    channel.basic_publish("amq.topic", name + ".other.key", b"2")
+    until(lambda: ready(channel, name) == 2)
+    reject_all(channel, name)
+    method, properties, body = one(channel, sorted_out)
+    assert (body, method.routing_key) == (b"1", name + ".sorted")
+    assert properties.headers["x-death"][0]["exchange"] == "amq.topic"
+    assert one(channel, rest)[2] == b"2"
+
+
+def test_a_chain_is_told_newest_first(channel: BlockingChannel, name: str, dead: str) -> None:
+    middle = name + "-middle"
+    channel.queue_declare(name, arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": middle})
+    channel.queue_declare(middle, arguments={"x-dead-letter-exchange": name + "-dlx", "x-message-ttl": 10})
+    publish(channel, name, b"x", properties=pika.BasicProperties(priority=3, delivery_mode=2, type="t"))
+    reject_all(channel, name)
+    _, properties, _ = one(channel, dead)
+    deaths = [(death["queue"], death["reason"], death["exchange"]) for death in properties.headers["x-death"]]
+    assert deaths == [(middle, "expired", ""), (name, "rejected", "")]
+    assert (properties.headers["x-first-death-queue"], properties.headers["x-first-death-reason"]) == (name, "rejected")
+    assert (properties.priority, properties.delivery_mode, properties.type) == (3, 2, "t")
+
+
+@pytest.mark.not_on_rabbitmq("3.10 has no x-last-death-*, RabbitMQ has it from 3.13 on")
+def test_the_last_death_is_told_too(channel: BlockingChannel, name: str, dead: str) -> None:
+    middle = name + "-middle"
+    channel.queue_declare(name, arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": middle})
+    channel.queue_declare(middle, arguments={"x-dead-letter-exchange": name + "-dlx", "x-message-ttl": 10})
+    publish(channel, name, b"x")
+    reject_all(channel, name)
+    headers = one(channel, dead)[1].headers
+    last = {key: value for key, value in headers.items() if key.startswith("x-last-death")}
+    assert last == {"x-last-death-exchange": "", "x-last-death-queue": middle, "x-last-death-reason": "expired"}
+
+
+def test_a_queue_may_be_its_own_dead_letter_queue(channel: BlockingChannel, name: str) -> None:
+    channel.queue_declare(name, arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": name})
+    publish(channel, name, b"x")
+    for _ in range(2):
+        until(lambda: ready(channel, name) == 1)
+        channel.basic_reject(channel.basic_get(name)[0].delivery_tag, requeue=False)
+    method, properties, _ = one(channel, name)
+    (death,) = properties.headers["x-death"]
+    assert (death["reason"], death["count"], method.redelivered) == ("rejected", 2, False)
+
+
+@pytest.mark.not_on_rabbitmq("3.10 goes on counting in it; from 4.0 on x-death of a client is a header like any other")
+def test_a_history_that_comes_from_a_client_does_not_count(channel: BlockingChannel, name: str, dead: str) -> None:
+    source(channel, name)
+    death = {"queue": name, "reason": "rejected", "count": 7, "exchange": "", "routing-keys": [name]}
+    publish(channel, name, b"x", properties=pika.BasicProperties(headers={"x-death": [death]}))
+    reject_all(channel, name)
+    headers = one(channel, dead)[1].headers
+    assert [death["count"] for death in headers["x-death"]] == [1]
+
+
+def test_every_bound_queue_gets_its_copy(channel: BlockingChannel, name: str, dead: str) -> None:
+    other = bound_queue(channel, name + "-dlx", "")
+    source(channel, name)
+    publish(channel, name, b"x")
+    reject_all(channel, name)
+    assert one(channel, dead)[2] == one(channel, other)[2] == b"x"
+
+
+def test_requeued_messages_are_no_dead_letters(channel: BlockingChannel, name: str, dead: str) -> None:
+    source(channel, name)
+    publish(channel, name, b"x")
+    channel.basic_reject(channel.basic_get(name)[0].delivery_tag, requeue=True)
+    assert (ready(channel, name), ready(channel, dead)) == (1, 0)

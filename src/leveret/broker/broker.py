@@ -123,6 +123,10 @@ class Broker:
                 exchange.line.recover(line.last_position)
         for bound in recovered.bindings:
             self._restore_binding(self.vhost(bound.vhost), json.loads(bound.definition))
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                if queue.ttl_ms >= 0 or queue.dead_letters is not None:
+                    queue.expiry.run()  # nobody else may ever ask this queue for its messages
 
     def _restore_queue(self, row: QueueRow) -> None:
         """The queue, or one more of its levels: the rows of level 0 come first."""

@@ -1,9 +1,9 @@
 """What happens to a message that its queue gives up: it is sent on to the queue's dead letter exchange, with its history.
 
-Reasons: `rejected`, `expired`, `maxlen`, `delivery_limit`. The history stands in the headers x-death and x-first-death-*
-(RabbitMQ's page on dead letter exchanges). Called by broker/queue, which drops the message right afterwards: both happen
-in one batch of the store, so that after a crash the message is in its old queue or in its new ones, never in none. A confirm
-that its publisher still waits for goes on with the message.
+Reasons: `rejected`, `expired`, `maxlen`, `delivery_limit`. The history stands in the headers x-death, x-first-death-*
+and x-last-death-* (RabbitMQ's page on dead letter exchanges). Called by broker/queue, which drops the message right
+afterwards: both happen in one batch of the store, so that after a crash the message is in its old queue or in its new
+ones, never in none. A confirm that its publisher still waits for goes on with the message.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker.exchange import Destination, route
-from leveret.broker.message import REJECTED
-from leveret.broker.router import Headers, copies
+from leveret.broker.message import REJECTED, make_notes, read_notes
+from leveret.broker.router import SHORTSTR_MAX, Headers, copies
 from leveret.errors import AMQPError, CodecError
+from leveret.wire.fields import rewritten
 from leveret.wire.properties import PERSISTENT, BasicProperties, decode_properties, encode_properties
 from leveret.wire.scan import Scan, scan
 from leveret.wire.values import encode_shortstr
@@ -68,20 +69,19 @@ class DeadLetters:
     def _send(self, letter: Letter) -> None:
         confirms, sequence = letter.confirms, letter.sequence
         queue = letter.queue
-        properties = readable(letter.header)
-        keys = routing_keys(letter, properties)
         key = queue.dead_letter_key
-        died = buried(letter, properties, keys, self._vhost.now, keeps_copies=key is None)
-        header = letter.header[:12] + encode_properties(died)
-        looked_at = scan(header)
-        found = self._find(queue, keys if key is None else [key], Headers(header, looked_at))
+        died = Death(letter, self._vhost.now)
+        header, looked_at = died.written(keeps_copies=key is None)
+        keys = [*died.keys, *died.hidden_keys] if key is None else [key]
+        found = self._find(queue, keys, Headers(header, looked_at))
         if letter.reason != REJECTED:
-            found = [target for target in found if not is_cycle(target.name, deaths_of(died))]
+            found = [target for target in found if not is_cycle(target.name, died.deaths)]
         if confirms is not None:
             confirms.divert(sequence, len(found))
-        address = encode_shortstr(queue.dead_letter_exchange) + encode_shortstr(keys[0] if key is None else key)
-        for target in found:
-            target.publish(address, header, letter.body, looked_at, -1, confirms, sequence, None)
+        if found:
+            address = encode_shortstr(queue.dead_letter_exchange) + encode_shortstr(cut(keys[0]))
+            for target in found:
+                target.publish(address, header, letter.body, looked_at, -1, confirms, sequence, None)
 
     def _find(self, queue: Queue, keys: list[str], headers: Headers) -> list[Destination]:
         """A missing exchange, or one that the message's headers cannot be matched at, leads nowhere."""
@@ -94,45 +94,73 @@ class DeadLetters:
             return []
 
 
-def readable(header: bytes) -> BasicProperties:
-    """The properties; headers that are not what they claim to be are lost."""
-    try:
-        return decode_properties(header, 12)
-    except CodecError:
-        return BasicProperties(delivery_mode=PERSISTENT)
+class Death:
+    """The end of a message in one queue, and those before it.
 
+    Only a history that the broker itself wrote is gone on with, as in RabbitMQ 4: what a publisher puts into x-death
+    neither counts nor makes a circle.
+    """
 
-def routing_keys(letter: Letter, properties: BasicProperties) -> list[str]:
-    """Those that the message came with, CC among them."""
-    middle = 1 + letter.address[0]
-    keys = [letter.address[middle + 1 :].decode("utf-8", "surrogateescape")]
-    try:
-        return keys + copies(properties.headers or {})
-    except AMQPError:
-        return keys
+    def __init__(self, letter: Letter, now_ms: int) -> None:
+        self._letter: Final = letter
+        self._header: Final = readable(letter.header)
+        self._properties: Final = decode_properties(self._header, 12)
+        dead, hidden_keys = read_notes(letter.scan.notes)
+        self._first: Final = not dead
+        middle = 1 + letter.address[0]
+        self.exchange: Final = letter.address[1:middle].decode("utf-8", "surrogateescape")
+        key = letter.address[middle + 1 :].decode("utf-8", "surrogateescape")
+        # Those that the message came with: its own and CC, which are told; BCC, which are not.
+        self.keys: Final = [key, *further_keys(self._properties)]
+        self.hidden_keys: Final = hidden_keys
+        self.deaths: Final = self._counted(now_ms)
 
-
-def buried(
-    letter: Letter, properties: BasicProperties, keys: list[str], now_ms: int, keeps_copies: bool
-) -> BasicProperties:
-    """The properties with this death written into them; without the expiration, which has done its work."""
-    exchange = letter.address[1 : 1 + letter.address[0]].decode("utf-8", "surrogateescape")
-    queue, reason = letter.queue.name, letter.reason
-    headers = {name: value for name, value in (properties.headers or {}).items() if keeps_copies or name != "CC"}
-    deaths = deaths_of(properties)
-    death = next((one for one in deaths if (one.get("queue"), one.get("reason")) == (queue, reason)), None)
-    if death is None:
-        death = new_death(reason, queue, exchange, keys, now_ms, properties.expiration)
-    else:
+    def _counted(self, now_ms: int) -> list[dict[str, object]]:
+        """All deaths, newest first; one more of the same kind is counted."""
+        queue, reason = self._letter.queue.name, self._letter.reason
+        deaths = [] if self._first else deaths_of(self._properties)
+        death = next((one for one in deaths if (one.get("queue"), one.get("reason")) == (queue, reason)), None)
+        if death is None:
+            return [new_death(reason, queue, self.exchange, self.keys, now_ms, self._properties.expiration), *deaths]
         deaths.remove(death)
         count = death.get("count")
-        death = {**death, "count": (count if isinstance(count, int) else 0) + 1}
-    headers["x-death"] = [death, *deaths]
-    told = {"reason": reason, "queue": queue, "exchange": exchange}
-    for name, value in told.items():
-        headers.setdefault(f"x-first-death-{name}", value)
-        headers[f"x-last-death-{name}"] = value
-    return replace(properties, headers=headers, expiration=None)
+        return [{**death, "count": (count if isinstance(count, int) else 0) + 1}, *deaths]
+
+    def written(self, keeps_copies: bool) -> tuple[bytes, Scan]:
+        """The header with this death in it, and without the expiration, which has done its work."""
+        fields: dict[str, object] = {"x-death": self.deaths}
+        told = {"reason": self._letter.reason, "queue": self._letter.queue.name, "exchange": self.exchange}
+        for name, value in told.items():
+            if self._first:
+                fields[f"x-first-death-{name}"] = value
+            fields[f"x-last-death-{name}"] = value
+        kept = replace(self._properties, expiration=None)
+        header = rewritten(self._header, kept, fields, () if keeps_copies else ("CC",))
+        looked_at = scan(header)
+        looked_at.notes = make_notes(True, self.hidden_keys if keeps_copies else [])
+        return header, looked_at
+
+
+def readable(header: bytes) -> bytes:
+    """The header; properties that are not what they claim to be are lost."""
+    try:
+        scan(header)
+        decode_properties(header, 12)
+    except CodecError:
+        return header[:12] + encode_properties(BasicProperties(delivery_mode=PERSISTENT))
+    return header
+
+
+def further_keys(properties: BasicProperties) -> list[str]:
+    try:
+        return copies(properties.headers or {})
+    except AMQPError:
+        return []
+
+
+def cut(key: str) -> str:
+    """A key out of arguments or headers may be longer than a receiver can be told."""
+    return key.encode("utf-8", "surrogateescape")[:SHORTSTR_MAX].decode("utf-8", "surrogateescape")
 
 
 def new_death(
@@ -150,7 +178,7 @@ def new_death(
 
 
 def deaths_of(properties: BasicProperties) -> list[dict[str, object]]:
-    """The history so far, newest first; what a publisher put there that is none does not count."""
+    """The history so far, newest first."""
     found = (properties.headers or {}).get("x-death")
     return [death for death in found if isinstance(death, dict)] if isinstance(found, list) else []
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.broker.arguments import parse_expiration
 from leveret.broker.exchange import Binding, Destination, Exchange, route
 from leveret.broker.message import OVERHEAD_BYTES, decode_stored
-from leveret.broker.router import Headers, copies, without_bcc
+from leveret.broker.router import Headers, copies, with_hidden_keys, without_bcc
 from leveret.store.batch import DURABLE, GATHERED, IDLE, POSITION_BITS, Record
 from leveret.wire.fields import with_field
 from leveret.wire.scan import Scan, scan
@@ -284,7 +284,7 @@ class DelayLine:
         self._pass_on()
 
     def _stored(self, row: Row) -> Delayed:
-        address, header, body = decode_stored(row.data)
+        address, header, _, body = decode_stored(row.data)
         record = Delayed(self.id << POSITION_BITS | row.position, row.expires, address, header, body)
         record.state = DURABLE
         record.transient = row.transient
@@ -300,6 +300,7 @@ class DelayLine:
             keys.extend(copies(Headers(header, found).table()))
         queues = route(self._exchange, keys, Headers(header, found), vhost.queues, vhost.exchanges)
         if found.has_copies:
+            found = with_hidden_keys(header, found)
             header = without_bcc(header, found)
         expiration_ms = parse_expiration(found.expiration) if found.has_expiration else -1
         confirms: Confirms | None = None

@@ -184,8 +184,10 @@ class Level(Backlog):
         self._loading = False
         queue = self.queue
         for row in rows:
-            address, header, body = decode_stored(row.data)
-            message = Message(queue, self.id, row.position, address, header, body, scan(header))
+            address, header, notes, body = decode_stored(row.data)
+            scanned = scan(header)
+            scanned.notes = notes
+            message = Message(queue, self.id, row.position, address, header, body, scanned)
             message.state = DURABLE
             message.transient = row.transient
             message.deliveries = row.deliveries

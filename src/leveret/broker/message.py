@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.store.batch import POSITION_BITS, Record
 from leveret.wire.scan import Scan
+from leveret.wire.values import decode_shortstr, encode_shortstr
 
 if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
@@ -22,6 +23,9 @@ REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
+
+NOTED: Final = 1 << 31
+"""In the length of a stored header: the message has notes."""
 
 OVERHEAD_BYTES: Final = 300
 """What a message costs in memory besides its bytes, about."""
@@ -49,15 +53,20 @@ class Message(Record):
         self.redelivered: bool = False
 
     def encode_into(self, parts: list[bytes]) -> int:
-        """As the store keeps it: address, length of the header, header, body."""
+        """As the store keeps it: address, length of the header, header, length of the notes and notes if any, body."""
+        notes = self.scan.notes
         parts.append(self.address)
-        parts.append(len(self.header).to_bytes(4, "big"))
+        parts.append((len(self.header) | NOTED if notes else len(self.header)).to_bytes(4, "big"))
         parts.append(self.header)
+        if notes:
+            parts.append(len(notes).to_bytes(4, "big"))
+            parts.append(notes)
         parts.append(self.body)
         return self.length()
 
     def length(self) -> int:
-        return len(self.address) + 4 + len(self.header) + len(self.body)
+        notes = self.scan.notes
+        return len(self.address) + 4 + len(self.header) + len(self.body) + (4 + len(notes) if notes else 0)
 
     def size(self) -> int:
         """What it costs in memory, about."""
@@ -70,10 +79,31 @@ class Message(Record):
             confirms.settle(self.sequence)
 
 
-def decode_stored(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Address, header and body out of what `Message.encode_into` made."""
+def decode_stored(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Address, header, notes and body out of what `Message.encode_into` made."""
     middle = 1 + data[0]
     end = middle + 1 + data[middle]
     start = end + 4
-    stop = start + int.from_bytes(data[end:start], "big")
-    return data[:end], data[start:stop], data[stop:]
+    length = int.from_bytes(data[end:start], "big")
+    stop = start + (length & ~NOTED)
+    if not length & NOTED:
+        return data[:end], data[start:stop], b"", data[stop:]
+    body = stop + 4 + int.from_bytes(data[stop : stop + 4], "big")
+    return data[:end], data[start:stop], data[stop + 4 : body], data[body:]
+
+
+def make_notes(dead: bool, hidden_keys: list[str]) -> bytes:
+    """What goes with a message unseen (Scan.notes): whether the broker wrote its x-death, and its BCC keys."""
+    if not dead and not hidden_keys:
+        return b""
+    return (b"\1" if dead else b"\0") + b"".join([encode_shortstr(key) for key in hidden_keys])
+
+
+def read_notes(notes: bytes) -> tuple[bool, list[str]]:
+    """What `make_notes` was given."""
+    keys = []
+    pos = 1
+    while pos < len(notes):
+        key, pos = decode_shortstr(notes, pos)
+        keys.append(key)
+    return notes[:1] == b"\1", keys

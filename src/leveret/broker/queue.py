@@ -21,7 +21,7 @@ from leveret.broker.limit import UNLIMITED, Limit, limit_of
 from leveret.broker.message import DELIVERY_LIMIT, MAXLEN, REJECTED, Message
 from leveret.broker.priorities import Priorities
 from leveret.store.batch import GATHERED, IDLE
-from leveret.wire.properties import with_header
+from leveret.wire.fields import with_fields
 from leveret.wire.scan import Scan
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class Queue(Destination):
         """As a receiver is to see it: a quorum queue tells how often the message has failed."""
         if not self.counts_failures or not message.deliveries:
             return message.header
-        return with_header(message.header, "x-delivery-count", message.deliveries)
+        return with_fields(message.header, {"x-delivery-count": message.deliveries})
 
     def get(self) -> Message | None:
         """basic.get: the first message, which is now the caller's to hold or to drop."""
@@ -258,7 +258,7 @@ class Queue(Destination):
 
     def _drop(self, message: Message) -> None:
         """The message leaves the queue for good."""
-        if message.state != IDLE:
+        if message.state != IDLE and not self.deleted:  # another queue may have the number of a deleted one by now
             self.store.remove(message)
 
     def give_back(self, message: Message, failed: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from leveret.broker.arguments import parse_expiration, type_name
 from leveret.broker.exchange import Destination, Exchange, route
+from leveret.broker.message import make_notes
 from leveret.broker.permissions import WRITE
 from leveret.broker.replies import with_reply_to
 from leveret.errors import ChannelError, CodecError, ConnectionError
@@ -17,12 +18,15 @@ from leveret.wire.events import Address
 from leveret.wire.fields import without_field
 from leveret.wire.properties import decode_properties
 from leveret.wire.scan import Scan, Scanner
+from leveret.wire.scan import scan as scan_header
 from leveret.wire.values import decode_table
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
     from leveret.broker.confirms import Confirms
     from leveret.broker.vhost import VirtualHost
+
+SHORTSTR_MAX: Final = 255
 
 IMPERSONATOR: Final = "impersonator"
 """The tag of users who may publish under another's name."""
@@ -92,6 +96,7 @@ class Router:
     ) -> None:
         """Into each of the queues; if there is none, back to the publisher if the message is mandatory."""
         if scan.has_copies:
+            scan = with_hidden_keys(header, scan)
             header = without_bcc(header, scan)
         sequence = 0
         if confirms is not None:
@@ -165,6 +170,21 @@ def copies(table: dict[str, object]) -> list[str]:
             raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
         keys.extend(key for key in value if isinstance(key, str))
     return keys
+
+
+def with_hidden_keys(header: bytes, scan: Scan) -> Scan:
+    """A scan of the message that remembers its BCC keys, for the day when it is dead-lettered."""
+    hidden = Headers(header, scan).table().get("BCC")
+    if not isinstance(hidden, list) or not hidden:
+        return scan
+    noted = scan_header(header)
+    noted.notes = make_notes(False, [key for key in hidden if isinstance(key, str) and fits(key)])
+    return noted
+
+
+def fits(key: str) -> bool:
+    """Into a short string, as every routing key but those in headers does."""
+    return len(key.encode("utf-8", "surrogateescape")) <= SHORTSTR_MAX
 
 
 def without_bcc(header: bytes, scan: Scan) -> bytes:

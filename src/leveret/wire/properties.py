@@ -6,7 +6,7 @@ The broker passes them through as bytes and looks at a few with wire/scan. Used 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -102,16 +102,6 @@ def decode_properties(data: bytes, start: int = 0) -> BasicProperties:
             read = _KINDS[name][1] if name in _KINDS else decode_shortstr
             values[name], pos = read(data, pos)
     return BasicProperties(**values)
-
-
-def with_header(payload: bytes, name: str, value: object) -> bytes:
-    """A header frame's payload with one more header; as it was, if its properties cannot be read."""
-    try:
-        properties = decode_properties(payload, 12)
-    except CodecError:
-        return payload
-    headers = {**(properties.headers or {}), name: value}
-    return payload[:12] + encode_properties(replace(properties, headers=headers))
 
 
 def _flags(data: bytes, pos: int) -> tuple[int, int]:

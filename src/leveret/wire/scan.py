@@ -43,6 +43,8 @@ class Scan:
         self.has_copies: Final = has_copies
         # Where reply_to stands, if it asks for direct reply-to; else 0.
         self.reply_at: Final = reply_at
+        # What the broker knows of the message besides (broker/message); never shown to clients.
+        self.notes: bytes = b""
 
 
 class Scanner:
