@@ -111,3 +111,32 @@ def test_a_timeout_is_no_failure_of_the_message(world: World) -> None:
     after(world, 30)
     message = target.backlog.head()
     assert client.closed and message is not None and message.redelivered and message.deliveries == 0
+
+
+def test_a_short_timeout_counts_on_a_channel_that_holds_others_for_long(world: World) -> None:
+    target, quick = world.queue(), world.queue("quick", x_consumer_timeout=MINUTE_MS)
+    client, channel = holding(world, target)
+    sender = world.client().channel()
+    world.publish(sender, b"long")
+    basic.start(basic.consume(channel, quick, "quick", False, False, {}))
+    world.publish(sender, b"short", "quick")
+    after(world, 0.9)
+    assert client.closed == []
+    after(world, 1)
+    assert [code for _, code, _ in client.closed] == [406]
+
+
+def test_one_timer_at_a_time_looks_at_a_channel(world: World) -> None:
+    """Whatever is set earlier takes the place of what was set before, and the later one is not forgotten."""
+    target, quick = world.queue(), world.queue("quick", x_consumer_timeout=MINUTE_MS)
+    client, channel = holding(world, target)
+    sender = world.client().channel()
+    world.publish(sender, b"long")
+    basic.start(basic.consume(channel, quick, "quick", False, False, {}))
+    world.publish(sender, b"short", "quick")
+    channel.ack(2, False)
+    for minute in range(1, 30):
+        after(world, minute)
+        assert (len(client.closed), len(world.broker.timers._heap) <= 2) == (0, True)
+    after(world, 31)
+    assert [code for _, code, _ in client.closed] == [406]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker.confirms import Confirms
-from leveret.broker.consumer import Consumer
+from leveret.broker.consumer import NEVER_MS, Consumer
 from leveret.broker.message import Message
 from leveret.broker.transaction import ACK, DISCARD, RELEASE, REQUEUE, Transaction
 from leveret.errors import ChannelError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from leveret.broker.peer import Peer
     from leveret.broker.queue import Queue
     from leveret.broker.replies import ReplyConsumer
+    from leveret.broker.timers import Timer
     from leveret.broker.vhost import VirtualHost
 
 
@@ -41,9 +42,9 @@ class Channel:
         self.transaction: Transaction | None = None
         self.replies: ReplyConsumer | None = None
         self.closed: bool = False
-        # Acknowledgement timeout: the shortest of its consumers in ms (0: none), and whether a timer is set.
-        self.timeout_ms: int = 0
-        self.watched: bool = False
+        # Acknowledgement timeout: the shortest that a timer is set for, in ms, and that timer.
+        self.watched_ms: int = NEVER_MS
+        self._deadline: Timer | None = None
         self.timed_out: bool = False
 
     # ---- deliveries
@@ -59,8 +60,8 @@ class Channel:
             consumer.unacked += 1
             message.tag = tag
             self.unacked[tag] = message
-            if not self.watched and consumer.timeout_ms:
-                self._watch(consumer.timeout_ms)
+            if consumer.timeout_ms < self.watched_ms:
+                self._watch(consumer.timeout_ms, consumer.timeout_ms)
         return tag
 
     def hold(self, message: Message) -> int:
@@ -70,9 +71,9 @@ class Channel:
         message.queue.unacked += 1
         message.tag = self.last_tag
         self.unacked[self.last_tag] = message
-        timeout_ms = message.queue.consumer_timeout_ms
-        if not self.watched and timeout_ms:
-            self._watch(timeout_ms)
+        timeout_ms = timeout_of(message)
+        if timeout_ms < self.watched_ms:
+            self._watch(timeout_ms, timeout_ms)
         return self.last_tag
 
     def next_tag(self) -> int:
@@ -190,30 +191,35 @@ class Channel:
 
     # ---- acknowledgement timeout: one timer a channel, which looks at the oldest deliveries only
 
-    def _watch(self, timeout_ms: int) -> None:
-        self.watched = True
-        self.timeout_ms = min(self.timeout_ms, timeout_ms) if self.timeout_ms else timeout_ms
-        self.vhost.timers.add(self._clock.now + self.timeout_ms, self._check_timeouts)
+    def _watch(self, timeout_ms: int, wait_ms: int) -> None:
+        """Look in `wait_ms` for what was delivered `timeout_ms` ago, instead of when it was meant before."""
+        self._watch_no_more()
+        self.watched_ms = timeout_ms
+        self._deadline = self.vhost.timers.add(self._clock.now + wait_ms, self._check_timeouts)
+
+    def _watch_no_more(self) -> None:
+        self.watched_ms = NEVER_MS
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _check_timeouts(self) -> None:
         """Close the channel if a delivery was not acknowledged in time; else look again when the next one may be due."""
-        self.watched = False
-        if self.closed:
-            return
+        shortest_ms = self.watched_ms
+        self._watch_no_more()
         now = self._clock.now
-        wait_ms = self.timeout_ms
+        wait_ms = shortest_ms
         for message in self.unacked.values():
-            if message.delivered_at + self.timeout_ms > now:
-                wait_ms = message.delivered_at + self.timeout_ms - now
+            if message.delivered_at + shortest_ms > now:
+                wait_ms = message.delivered_at + shortest_ms - now
                 break
             timeout_ms = timeout_of(message)
-            if timeout_ms and message.delivered_at + timeout_ms <= now:
+            if message.delivered_at + timeout_ms <= now:
                 self.timed_out = True
                 self.peer.close_channel(self.number, too_late(self.number, timeout_ms))
                 return
         if self.unacked:
-            self.watched = True
-            self.vhost.timers.add(now + wait_ms, self._check_timeouts)
+            self._watch(shortest_ms, wait_ms)
 
     # ---- transactions
 
@@ -247,6 +253,7 @@ class Channel:
     def cancel_all(self) -> None:
         """The first half of closing: no consumer of this channel gets anything any more."""
         self.closed = True
+        self._watch_no_more()
         for consumer in list(self.consumers.values()):
             consumer.queue.remove(consumer)
         self.consumers.clear()
@@ -278,9 +285,9 @@ def _tag(item: tuple[int, Message]) -> int:
 
 
 def timeout_of(message: Message) -> int:
-    """In ms; 0: it may be held for ever. A message taken by basic.get has no consumer."""
+    """In ms. A message taken by basic.get has no consumer."""
     consumer = message.consumer
-    return message.queue.consumer_timeout_ms if consumer is None else consumer.timeout_ms
+    return (message.queue.consumer_timeout_ms or NEVER_MS) if consumer is None else consumer.timeout_ms
 
 
 def too_late(channel: int, timeout_ms: int) -> ChannelError:

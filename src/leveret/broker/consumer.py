@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from leveret.broker.queue import Queue
 
 
+NEVER_MS: Final = 1 << 60
+"""The acknowledgement timeout of who has none."""
+
+
 class Consumer:
     def __init__(
         self,
@@ -38,7 +42,7 @@ class Consumer:
         self.priority: Final = priority if isinstance(priority, int) else 0
         # How long it may hold a message unacknowledged, in ms; 0: for ever.
         timeout = arguments.get("x-consumer-timeout", queue.consumer_timeout_ms)
-        self.timeout_ms: Final = timeout if isinstance(timeout, int) else 0
+        self.timeout_ms: Final = timeout if isinstance(timeout, int) and timeout else NEVER_MS
         self.unacked: int = 0
         self.in_ring: bool = False
         self.waits: bool = False  # for its channel's limit

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from leveret.broker.queue import Queue
+    from leveret.broker.timers import Timer
 
 
 class Disuse:
@@ -16,30 +17,34 @@ class Disuse:
         self._queue: Final = queue
         self._after_ms: int = 0
         self._used_at: int = queue.vhost.now
+        self._timer: Timer | None = None
 
     def configure(self, settings: dict[str, object]) -> None:
-        """A timer set for another duration ends by itself."""
         expires = settings.get("x-expires")
         after_ms = expires if isinstance(expires, int) else 0
         if after_ms == self._after_ms:
             return
         self._after_ms = after_ms
+        self.end()
         if after_ms:
             self.used()
             self._watch()
+
+    def end(self) -> None:
+        """The queue is gone, or may be unused for another time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def used(self) -> None:
         """The queue was declared, got from, or lost its last consumer."""
         self._used_at = self._queue.vhost.now
 
     def _watch(self) -> None:
-        after_ms = self._after_ms
-        self._queue.vhost.timers.add(self._used_at + after_ms, lambda: self._check(after_ms))
+        self._timer = self._queue.vhost.timers.add(self._used_at + self._after_ms, self._check)
 
-    def _check(self, after_ms: int) -> None:
+    def _check(self) -> None:
         queue = self._queue
-        if queue.deleted or after_ms != self._after_ms:
-            return
         if queue.consumers:
             self.used()
         if queue.vhost.now >= self._used_at + self._after_ms:

@@ -12,12 +12,14 @@ from leveret.broker.message import EXPIRED, Message
 
 if TYPE_CHECKING:
     from leveret.broker.queue import Queue
+    from leveret.broker.timers import Timer
 
 
 class Expiry:
     def __init__(self, queue: Queue) -> None:
         self._queue: Final = queue
         self._timer_at: int = 0
+        self._timer: Timer | None = None
 
     def limit(self, message: Message, expiration_ms: int) -> None:
         """The lower of the queue's and the message's own time to live holds (-1: it has none)."""
@@ -39,10 +41,17 @@ class Expiry:
             message = backlog.pop_expired(now)
         due = backlog.next_expiry()
         if due and not (0 < self._timer_at <= due):
+            self.end()
             self._timer_at = due
-            queue.vhost.timers.add(due, self._woken)
+            self._timer = queue.vhost.timers.add(due, self._woken)
 
     def _woken(self) -> None:
+        self.end()
+        self.run()
+
+    def end(self) -> None:
+        """The queue is gone, or will be woken at another time."""
         self._timer_at = 0
-        if not self._queue.deleted:
-            self.run()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -363,6 +363,8 @@ class Queue(Destination):
     def forget(self) -> None:
         """The queue is deleted, its stored messages with it; publishers that wait for others are told now."""
         self.flow.release()
+        self.expiry.end()
+        self.disuse.end()
         waiting = self._waiting
         self._waiting = []
         for call in waiting:

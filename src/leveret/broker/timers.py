@@ -8,6 +8,8 @@ import heapq
 from collections.abc import Callable
 from typing import Final
 
+SWEPT_MIN: Final = 1_000
+
 
 class Clock:
     """The time of this turn, shared by all that need it."""
@@ -17,17 +19,33 @@ class Clock:
         """Milliseconds since the epoch, set by the server before it lets anything happen."""
 
 
+class Timer:
+    """A call to come. Who has it may `cancel` it, and has to when he ends: until then it keeps him in memory."""
+
+    def __init__(self, timers: Timers, call: Callable[[], None]) -> None:
+        self._timers: Final = timers
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        if self.call is not None:
+            self.call = None
+            self._timers.one_less()
+
+
 class Timers:
     def __init__(self) -> None:
-        self._heap: Final[list[tuple[int, int, Callable[[], None]]]] = []
-        self._added = 0
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._added: int = 0
+        self._cancelled: int = 0
         self.changed: Callable[[], None] = lambda: None
 
-    def add(self, at_ms: int, call: Callable[[], None]) -> None:
+    def add(self, at_ms: int, call: Callable[[], None]) -> Timer:
         self._added += 1
-        heapq.heappush(self._heap, (at_ms, self._added, call))
+        timer = Timer(self, call)
+        heapq.heappush(self._heap, (at_ms, self._added, timer))
         if self._heap[0][0] == at_ms:
             self.changed()
+        return timer
 
     def next_at(self) -> int:
         """When the next call is due; 0 if there is none."""
@@ -36,4 +54,17 @@ class Timers:
     def run(self, now_ms: int) -> None:
         """Make every call that is due."""
         while self._heap and self._heap[0][0] <= now_ms:
-            heapq.heappop(self._heap)[2]()
+            timer = heapq.heappop(self._heap)[2]
+            call, timer.call = timer.call, None
+            if call is None:
+                self._cancelled -= 1
+            else:
+                call()
+
+    def one_less(self) -> None:
+        """A call was cancelled. Its place is empty, and swept once there are more empty places than others."""
+        self._cancelled += 1
+        if self._cancelled > SWEPT_MIN and 2 * self._cancelled > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].call is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
