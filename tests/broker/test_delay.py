@@ -258,6 +258,31 @@ def test_dead_letters_may_be_delayed_once(begin: Begin) -> None:
     assert drain(delays.queue) == [b"a"] and outstanding(delays.channel) == 0
 
 
+def test_a_dead_letters_history_goes_on_behind_a_delay_and_a_restart(tmp_path: Path) -> None:
+    """That the broker wrote its x-death is remembered where it waits: rejected, delayed, rejected again it counts on."""
+    delays = Delays(tmp_path)
+    work = delays.world.queue("work", x_dead_letter_exchange="x", x_dead_letter_routing_key="k")
+    properties = BasicProperties(delivery_mode=2, headers={"x-delay": 500})
+    send(delays.world, delays.channel, "", "work", b"a", properties)
+    reject(delays.channel, work)
+    delays.world.settle()
+    world = restarted(delays, tmp_path, 500)
+    target = world.broker.vhosts["/"].queues["q"]
+    dead = world.queue("dead")
+    target.configure({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
+    assert target.ready == 1
+    reject(world.client().channel(), target)
+    message = dead.get()
+    assert message is not None
+    headers = decode_properties(message.header, 12).headers
+    assert headers is not None
+    deaths = headers["x-death"]
+    assert isinstance(deaths, list)
+    assert [(death["queue"], death["reason"]) for death in deaths] == [("q", "rejected"), ("work", "rejected")]
+    assert headers["x-first-death-queue"] == "work"
+    world.store.close()
+
+
 def reject(channel: Channel, queue: Queue) -> None:
     got = basic.get(channel, queue, False)
     assert got is not None

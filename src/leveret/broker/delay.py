@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.broker.arguments import parse_expiration
 from leveret.broker.exchange import Binding, Destination, Exchange, route
-from leveret.broker.message import OVERHEAD_BYTES, decode_stored
+from leveret.broker.message import OVERHEAD_BYTES, decode_stored, encode_stored, read_notes, stored_length
 from leveret.broker.router import Headers, copies, with_hidden_keys, without_bcc
 from leveret.store.batch import DURABLE, GATHERED, IDLE, POSITION_BITS, Record
 from leveret.wire.fields import with_field
@@ -118,31 +118,29 @@ class Entrance(Destination):
         peer: Peer | None,
     ) -> None:
         persistent = scan.delivery_mode == 2
-        self._line.add(address, self._header, body, persistent, self._delay_ms, confirms, sequence)
+        self._line.add(address, self._header, scan.notes, body, persistent, self._delay_ms, confirms, sequence)
 
 
 class Delayed(Record):
     """A message that waits; `expires` is when its time comes."""
 
-    def __init__(self, id: int, due: int, address: bytes, header: bytes, body: bytes) -> None:
+    def __init__(self, id: int, due: int, address: bytes, header: bytes, notes: bytes, body: bytes) -> None:
         super().__init__(id)
         self.expires = due
         self.address: Final = address
         self.header: Final = header
+        self.notes: Final = notes
         self.body: Final = body
         self.confirms: Confirms | None = None
         self.sequence: int = 0
 
     def encode_into(self, parts: list[bytes]) -> int:
         """As broker/message keeps its own."""
-        parts.append(self.address)
-        parts.append(len(self.header).to_bytes(4, "big"))
-        parts.append(self.header)
-        parts.append(self.body)
+        encode_stored(parts, self.address, self.header, self.notes, self.body)
         return self.length()
 
     def length(self) -> int:
-        return len(self.address) + 4 + len(self.header) + len(self.body)
+        return stored_length(self.address, self.header, self.notes, self.body)
 
     def size(self) -> int:
         return OVERHEAD_BYTES + len(self.header) + len(self.body)
@@ -187,6 +185,7 @@ class DelayLine:
         self,
         address: bytes,
         header: bytes,
+        notes: bytes,
         body: bytes,
         persistent: bool,
         delay_ms: int,
@@ -201,7 +200,7 @@ class DelayLine:
         position = self._next_position
         self._next_position += 1
         due = self._vhost.clock.now + delay_ms
-        record = Delayed(self.id << POSITION_BITS | position, due, address, header, body)
+        record = Delayed(self.id << POSITION_BITS | position, due, address, header, notes, body)
         store = self._vhost.store
         room = store.directory is None or self._has_room()
         if self._kept and persistent:
@@ -284,8 +283,8 @@ class DelayLine:
         self._pass_on()
 
     def _stored(self, row: Row) -> Delayed:
-        address, header, _, body = decode_stored(row.data)
-        record = Delayed(self.id << POSITION_BITS | row.position, row.expires, address, header, body)
+        address, header, notes, body = decode_stored(row.data)
+        record = Delayed(self.id << POSITION_BITS | row.position, row.expires, address, header, notes, body)
         record.state = DURABLE
         record.transient = row.transient
         return record
@@ -295,13 +294,15 @@ class DelayLine:
         vhost = self._vhost
         header = record.header
         found = scan(header)
-        keys = [routing_key(record.address)]
+        keys = [routing_key(record.address), *read_notes(record.notes)[1]]
         if found.has_copies:
             keys.extend(copies(Headers(header, found).table()))
         queues = route(self._exchange, keys, Headers(header, found), vhost.queues, vhost.exchanges)
         if found.has_copies:
             found = with_hidden_keys(header, found)
             header = without_bcc(header, found)
+        if record.notes:
+            found.notes = record.notes
         expiration_ms = parse_expiration(found.expiration) if found.has_expiration else -1
         confirms: Confirms | None = None
         if record.state == GATHERED:

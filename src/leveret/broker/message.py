@@ -54,19 +54,11 @@ class Message(Record):
 
     def encode_into(self, parts: list[bytes]) -> int:
         """As the store keeps it: address, length of the header, header, length of the notes and notes if any, body."""
-        notes = self.scan.notes
-        parts.append(self.address)
-        parts.append((len(self.header) | NOTED if notes else len(self.header)).to_bytes(4, "big"))
-        parts.append(self.header)
-        if notes:
-            parts.append(len(notes).to_bytes(4, "big"))
-            parts.append(notes)
-        parts.append(self.body)
+        encode_stored(parts, self.address, self.header, self.scan.notes, self.body)
         return self.length()
 
     def length(self) -> int:
-        notes = self.scan.notes
-        return len(self.address) + 4 + len(self.header) + len(self.body) + (4 + len(notes) if notes else 0)
+        return stored_length(self.address, self.header, self.scan.notes, self.body)
 
     def size(self) -> int:
         """What it costs in memory, about."""
@@ -79,8 +71,22 @@ class Message(Record):
             confirms.settle(self.sequence)
 
 
+def encode_stored(parts: list[bytes], address: bytes, header: bytes, notes: bytes, body: bytes) -> None:
+    parts.append(address)
+    parts.append((len(header) | NOTED if notes else len(header)).to_bytes(4, "big"))
+    parts.append(header)
+    if notes:
+        parts.append(len(notes).to_bytes(4, "big"))
+        parts.append(notes)
+    parts.append(body)
+
+
+def stored_length(address: bytes, header: bytes, notes: bytes, body: bytes) -> int:
+    return len(address) + 4 + len(header) + len(body) + (4 + len(notes) if notes else 0)
+
+
 def decode_stored(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Address, header, notes and body out of what `Message.encode_into` made."""
+    """Address, header, notes and body out of what `encode_stored` made."""
     middle = 1 + data[0]
     end = middle + 1 + data[middle]
     start = end + 4
