@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo broker test test-compiled test-pure check bench fuzz compat clean
+.PHONY: demo broker test test-compiled test-pure check bench bench-backlog fuzz crash power-loss simulate compat clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -37,8 +37,20 @@ check: .venv/installed  ## formatting, lint, types, architecture
 bench: .venv/installed  ## against a RabbitMQ on this machine
 	$(BIN)/python -m bench
 
-fuzz: .venv/installed  ## two minutes of bytes that no honest peer would send
+bench-backlog: .venv/installed  ## ten million waiting messages: some fifteen minutes, 35 GB of disk
+	$(BIN)/python -m bench.deep_backlog
+
+fuzz: .venv/installed  ## twelve million frames that no honest peer would send: some four minutes
 	$(BIN)/python -m fuzz
+
+crash: .venv/installed  ## hundreds of processes killed at random, beside a RabbitMQ on this machine: ARGS="--kills 300"
+	PYTHONPATH=tests $(BIN)/python -m crash $(ARGS)
+
+power-loss: .venv/installed  ## the power is cut at 5,000 moments; ARGS="--cuts N --seed N"
+	PYTHONPATH=tests $(BIN)/python -m powerloss $(ARGS)
+
+simulate: .venv/installed  ## the whole system on virtual time, 500 seeds; ARGS="--seeds N --seed N --steps N --trace FILE"
+	PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
 
 compat: .venv/installed  ## SRC=FOLDER of checkouts: the clients' own suites, beside a RabbitMQ on this machine
 	@test -n "$(SRC)" || { echo "make compat SRC=FOLDER (what belongs there: docs/compatibility.md)"; exit 2; }

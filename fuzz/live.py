@@ -27,7 +27,11 @@ from leveret.wire.methods import encode_method
 from leveret.wire.spec import PROTOCOL_HEADER
 
 RSS_BYTES_MAX = 600 << 20
+WARM_CASES = 2_000
+LEAKED_BYTES_MAX = 64 << 20
+"""More than after so many connections, it is not to take: nothing of those that are gone is kept."""
 WAIT_S = 10.0
+EXCHANGES_AT_FIRST = 7
 ROUND = 50
 """Connections between two looks at the broker."""
 
@@ -58,6 +62,8 @@ class Live:
             raise Broken(f"the broker did not start: {line}")
         self._port, self._http = int(found[1]), found[2]
         self._cases = 0
+        self._warm_bytes = 0
+        self._used_bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -72,18 +78,19 @@ class Live:
     def check(self, rng: Random) -> int:
         """One connection; now and then a look at the broker. The number of frames sent."""
         frames = run_of(rng)
-        data = damaged(rng, frames)
-        self._connection(data, rng.random() < 0.2)
+        greeted = rng.randint(0, len(GREETINGS)) if rng.random() < 0.1 else len(GREETINGS)
+        data = damaged(rng, [*GREETINGS[greeted:], *frames])
+        self._connection(greeted, data, rng.random() < 0.2)
         self._cases += 1
         if self._cases % ROUND == 0:
             self._look(data)
         return len(frames)
 
-    def _connection(self, data: bytes, rudely: bool) -> None:
-        """Greet in good order, send the data, and read until the broker has closed; or leave at once."""
+    def _connection(self, greeted: int, data: bytes, rudely: bool) -> None:
+        """Greet in good order, all the way or so far, send the data, and read until the broker has closed; or leave at once."""
         with socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S) as link:
             try:
-                for greeting in GREETINGS:
+                for greeting in GREETINGS[:greeted]:
                     link.sendall(greeting)
                     link.recv(65_536)
                 link.sendall(data)
@@ -97,21 +104,55 @@ class Live:
             except OSError:
                 pass  # cut off
 
+    def facts(self) -> str:
+        """Once everybody has left and what was declared is deleted, the broker is as it was."""
+        self._look(b"")
+        self._delete_all()
+        totals = fetch(self._http, "/api/overview")["object_totals"]
+        expected = {"connections": 0, "channels": 0, "consumers": 0, "queues": 0, "exchanges": EXCHANGES_AT_FIRST}
+        if totals != expected:
+            raise Broken(f"the broker keeps {totals}")
+        warm = f", {self._warm_bytes >> 20} MiB after {WARM_CASES} cases" if self._warm_bytes else ""
+        return f"every connection ended, nothing left of any; memory {self._used_bytes >> 20} MiB{warm}"
+
+    def _delete_all(self) -> None:
+        parameters = pika.ConnectionParameters("127.0.0.1", self._port, socket_timeout=WAIT_S)
+        with contextlib.closing(pika.BlockingConnection(parameters)) as connection:
+            channel = connection.channel()
+            for queue in fetch(self._http, "/api/queues"):
+                channel.queue_delete(queue["name"])
+            for exchange in fetch(self._http, "/api/exchanges"):
+                if exchange["name"] and not exchange["name"].startswith("amq."):
+                    channel.exchange_delete(exchange["name"])
+        deadline = time.monotonic() + WAIT_S
+        while fetch(self._http, "/api/connections") and time.monotonic() < deadline:
+            pass
+
     def _look(self, data: bytes) -> None:
         if self._process.poll() is not None:
             raise Broken(f"the broker ended with code {self._process.returncode}\n{self._said()}", data)
         if self._said():
             raise Broken(f"the broker logged an error:\n{self._said()}", data)
         self._serves(data)
-        status = Path(f"/proc/{self._process.pid}/status")
-        if status.exists():
-            found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text())
-            if found is not None and int(found[1]) * 1024 > RSS_BYTES_MAX:
-                raise Broken(f"the broker uses {found[1]} kB", data)
         deadline = time.monotonic() + WAIT_S
         while fetch(self._http, "/api/connections"):
             if time.monotonic() > deadline:
                 raise Broken("the broker does not forget a connection", data)
+        self._measure(data)
+
+    def _measure(self, data: bytes) -> None:
+        """Memory, where the system tells it."""
+        status = Path(f"/proc/{self._process.pid}/status")
+        found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else None
+        if found is None:
+            return
+        used = self._used_bytes = int(found[1]) * 1024
+        if used > RSS_BYTES_MAX:
+            raise Broken(f"the broker uses {used >> 20} MiB", data)
+        if self._cases >= WARM_CASES and not self._warm_bytes:
+            self._warm_bytes = used
+        if self._warm_bytes and used > self._warm_bytes + LEAKED_BYTES_MAX:
+            raise Broken(f"the broker leaks: {used >> 20} MiB, {self._warm_bytes >> 20} MiB at first", data)
 
     def _serves(self, data: bytes) -> None:
         """A well-behaved client; it also empties what the others have filled."""

@@ -6,8 +6,10 @@ killed and started again over the same data. tests/conftest.py makes fixtures of
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -36,10 +38,12 @@ class BrokerFailed(Exception):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody listens on, and that no connection on its way out is given meanwhile, as those from 32768 on are."""
+    while True:
+        port = random.randrange(10_240, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(port: int, hello: bytes = PROTOCOL_HEADER) -> bool:

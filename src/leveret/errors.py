@@ -28,6 +28,10 @@ class ConnectionError(AMQPError):
     """Ends the whole connection."""
 
 
+class Sated(LeveretError):
+    """What the client asks for now has to wait: answers to what it asked before are to be written first."""
+
+
 class CodecError(LeveretError):
     """Bytes that are not the AMQP value they claim to be."""
 
@@ -38,6 +42,10 @@ class ProtocolMisuse(LeveretError):
 
 class StoreError(LeveretError):
     """The message store cannot be opened or written; the message says what to do."""
+
+
+class StoreInUse(StoreError):
+    """Another broker holds the message store's directory: it runs, or is about to end."""
 
 
 class ConfigError(LeveretError):
@@ -62,6 +70,16 @@ class Unroutable(ClientError):
 
 class Nacked(ClientError):
     """The broker refused a published message (basic.nack)."""
+
+
+class PartlySent(ClientError):
+    """Of `count` messages sent together some were not confirmed: `errors` has the reason of each, by its place."""
+
+    def __init__(self, count: int, errors: dict[int, Exception]) -> None:
+        first = min(errors)
+        super().__init__(f"{len(errors)} of {count} messages were not confirmed; number {first}: {errors[first]}")
+        self.count = count
+        self.errors = errors
 
 
 class TaskError(LeveretError):

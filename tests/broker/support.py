@@ -10,9 +10,11 @@ from leveret.broker import basic
 from leveret.broker.broker import Broker
 from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
+from leveret.broker.message import Message
 from leveret.broker.peer import Peer
 from leveret.broker.queue import Queue
 from leveret.errors import AMQPError
+from leveret.store.database import Database
 from leveret.store.store import Store
 from leveret.wire.events import Address
 from leveret.wire.frames import header_payload
@@ -75,10 +77,15 @@ class Client(Peer):
 class World:
     """A broker whose store's reports are made by hand."""
 
-    def __init__(self, directory: Path | None, consumer_timeout_ms: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        consumer_timeout_ms: int = 0,
+        open_database: Callable[[Path], Database] = Database,
+    ) -> None:
         self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.failures: list[BaseException] = []
-        self.store = Store(directory, self.calls.put, self.failures.append)
+        self.store = Store(directory, self.calls.put, self.failures.append, open_database)
         self.broker = Broker(self.store, consumer_timeout_ms=consumer_timeout_ms)
         self.broker.recover(self.store.recover())
         self.store.start()
@@ -107,6 +114,11 @@ class World:
         while self.store._committing is not None:
             self.calls.get(timeout=20)()
             self.broker.flush()
+
+
+def held(channel: Channel) -> dict[int, Message]:
+    """What the channel delivered and nobody has acknowledged, by delivery tag."""
+    return {tag: message for block in channel.unacked.blocks() for tag, message in block.items()}
 
 
 def consume(channel: Channel, target: Queue, prefetch: int = 0, tag: str = "", no_ack: bool = False) -> str:

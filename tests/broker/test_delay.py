@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from broker.support import Client, World, consume
-from leveret.broker import basic, delay
+from leveret.broker import basic, delay_line
 from leveret.broker.channel import Channel
-from leveret.broker.delay import DELAY_MS_MAX, DelayedExchange, delay_of
+from leveret.broker.delayed_exchange import DELAY_MS_MAX, DelayedExchange, delay_of
 from leveret.broker.queue import Queue
 from leveret.wire.events import Address
 from leveret.wire.frames import header_payload
@@ -31,7 +31,7 @@ class Delays:
         self.client = self.world.client()
         self.channel = self.client.channel(confirms=True)
 
-    def line(self) -> delay.DelayLine:
+    def line(self) -> delay_line.DelayLine:
         exchange = self.vhost.exchanges["x"]
         assert isinstance(exchange, DelayedExchange) and exchange.line is not None
         return exchange.line
@@ -388,6 +388,18 @@ def test_a_deleted_exchange_leaves_nothing_on_disk(tmp_path: Path) -> None:
     assert waiting(world) == 0
 
 
+def test_a_line_has_one_call_to_come_and_none_once_its_exchange_is_deleted() -> None:
+    delays = Delays(None)
+    timers = delays.world.broker.timers
+    for delay_ms in (500, 100, 300):
+        delays.publish(b"a", delay_ms)
+    assert [at for at, _, timer in timers._heap if timer.call is not None] == [NOW + 100]
+    delays.at(100)
+    assert [at for at, _, timer in timers._heap if timer.call is not None] == [NOW + 300]
+    delays.vhost.delete_exchange("x", False)
+    assert all(timer.call is None for _, _, timer in timers._heap)
+
+
 def test_new_messages_and_recovered_ones_do_not_mix_up_their_places(tmp_path: Path) -> None:
     delays = Delays(tmp_path)
     delays.publish(b"old", 100)
@@ -403,7 +415,7 @@ def test_beyond_what_memory_holds_the_rest_is_read_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivery_mode: int
 ) -> None:
     for name, value in (("HELD_MESSAGES", 3), ("READING_MESSAGES", 4), ("CHUNK_MESSAGES", 5)):
-        monkeypatch.setattr(delay, name, value)
+        monkeypatch.setattr(delay_line, name, value)
     delays = Delays(tmp_path)
     for number in range(40):
         delays.publish(b"%02d" % number, 1000 - number, delivery_mode=delivery_mode)

@@ -21,6 +21,8 @@ HOSTILE = [
     (".*a.*a.*a.*a.*a.*b$", "a" * 255),
     ("(x*)*y", "x" * 255),
     (r"^(a?){40}a{40}$", "a" * 39),
+    ("(a*)*" * 9 + "b", "a" * 255),
+    ("(a|aa|aaa|b*)*" * 10 + "c", "a" * 255),
 ]
 
 
@@ -42,6 +44,20 @@ def test_what_people_write_is_left_to_the_standard_library(text: str) -> None:
 def test_a_pattern_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidSetting, match="pattern should be regular expression but is invalid"):
         Pattern(text)
+
+
+REPEATS_MAX = 21
+
+
+def repeats(count: int) -> str:
+    return "(a*)*" * count + "b"
+
+
+def test_a_pattern_is_refused_that_asks_for_more_work_than_is_allowed() -> None:
+    assert not Pattern(repeats(REPEATS_MAX)).matches("a")
+    for count in (REPEATS_MAX + 1, 100, 800):
+        with pytest.raises(InvalidSetting, match="it could take long on some names"):
+            Pattern(repeats(count))
 
 
 atoms = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", r"\w", "^", "$", r"\b", r"\."])

@@ -11,7 +11,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from conformance.support import PERSISTENT, Inbox, connection_refused, drain, publish, ready, until
+from conformance.support import PERSISTENT, Inbox, channel_refused, connection_refused, drain, publish, ready, until
 from conftest import Connect
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -126,3 +126,14 @@ def test_what_comes_back_is_delivered_before_what_waits(channel: BlockingChannel
     holder.basic_reject(method.delivery_tag, requeue=True)
     until(lambda: ready(channel, name) == 3)
     assert drain(channel, name) == [b"1", b"2", b"3"]
+
+
+def test_nobody_gets_past_a_single_active_consumer(channel: BlockingChannel, name: str) -> None:
+    """https://www.rabbitmq.com/docs/consumers#single-active-consumer"""
+    channel.queue_declare(name, durable=True, arguments={**QUORUM, "x-single-active-consumer": True})
+    text = (
+        f"RESOURCE_LOCKED - cannot obtain access to locked queue '{name}' in vhost '/'. "
+        "basic.get operations are not supported by quorum queues with single active consumer"
+    )
+    with channel_refused(405, text):
+        channel.basic_get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pika
 import pika.exceptions
 import pytest
 
@@ -111,6 +112,19 @@ def test_an_exchange_is_declared_listed_and_deleted(api: Api, name: str) -> None
         assert {key: listed[key] for key in expected} == expected
     assert api("DELETE", f"/exchanges/%2F/{name}").status == 204
     assert api("DELETE", f"/exchanges/%2F/{name}").json == NOT_FOUND
+
+
+@pytest.mark.not_on_rabbitmq("the plugin rabbitmq_delayed_message_exchange is not part of its distribution")
+def test_a_delayed_exchange_tells_how_many_messages_wait_in_it(api: Api, shared: Broker, name: str) -> None:
+    body = {"type": "x-delayed-message", "durable": True, "arguments": {"x-delayed-type": "direct"}}
+    assert api("PUT", f"/exchanges/%2F/{name}", body).status == 201
+    with shared.connect() as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for _ in range(3):
+            channel.basic_publish(name, "k", b"x", pika.BasicProperties(delivery_mode=2, headers={"x-delay": 60_000}))
+    assert api("GET", f"/exchanges/%2F/{name}").json["messages_delayed"] == 3
+    assert "messages_delayed" not in api("GET", "/exchanges/%2F/amq.direct").json
 
 
 def test_the_predeclared_exchanges_are_listed_and_stay(api: Api) -> None:

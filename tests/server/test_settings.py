@@ -145,7 +145,8 @@ def test_the_command_prints_the_effective_settings(tmp_path: Path) -> None:
                       "--print-config")  # fmt: skip
     assert printed.returncode == 0
     values = tomllib.loads(printed.stdout)
-    assert (values["port"], values["management"], values["limits"]["close_s"]) == (1, {"enabled": True, "port": 7}, 9)
+    management = values["management"]
+    assert (values["port"], management["enabled"], management["port"], values["limits"]["close_s"]) == (1, True, 7, 9)
     assert re.search(rf"^port = 1 +# {re.escape(str(file))}$", printed.stdout, re.M)
     assert re.search(r"^enabled = true +# --management-port$", printed.stdout, re.M)
 

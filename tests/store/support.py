@@ -49,6 +49,12 @@ class Bench:
     def settle(self) -> None:
         self.until(lambda: self.store.pending_count == 0)
 
+    def commit(self) -> None:
+        """Whatever was asked for is on disk."""
+        done: list[bool] = []
+        self.store.after_commit(lambda: done.append(True))
+        self.until(lambda: done)
+
     def add(self, *messages: Message) -> None:
         for message in messages:
             self.store.add(message)
@@ -59,5 +65,5 @@ class Bench:
         self.until(lambda: found)
         return found[0]
 
-    def positions(self, queue_id: int, first: int = 0) -> list[int]:
-        return [row.position for row in self.load(queue_id, first)]
+    def positions(self, queue_id: int, first: int = 0, count: int = 10_000) -> list[int]:
+        return [row.position for row in self.load(queue_id, first, count)]

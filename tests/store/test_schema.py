@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 from leveret.store.schema import APPLICATION_ID, VERSION
 from leveret.store.store import FILE_NAME, Store
+from store.support import Bench, Message
 
 VERSION_1 = """
 create table queue (
@@ -37,3 +39,25 @@ def test_queues_of_version_1_get_priority_0(tmp_path: Path) -> None:
     store.close()
     assert (queue.id, queue.name, queue.priority, queue.messages, queue.delivered) == (7, "q", 0, 3, 1)
     assert sqlite3.connect(tmp_path / FILE_NAME).execute("pragma user_version").fetchone() == (VERSION,)
+
+
+def test_who_reads_the_file_meanwhile_holds_up_neither_stop_nor_start(tmp_path: Path) -> None:
+    """A check or a backup goes on for as long as it takes; SQLite would wait five seconds for it, twice."""
+    bench = Bench(tmp_path)
+    bench.store.save_queue(1, "/", "q", "{}")
+    bench.add(Message(1, 0))
+    bench.settle()
+    reader = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    reader.execute("begin")
+    assert reader.execute("select count(*) from message").fetchone() == (1,)
+    bench.add(Message(1, 1))
+    bench.settle()
+    began = time.monotonic()
+    bench.store.close()
+    again = Bench(tmp_path)
+    assert time.monotonic() - began < 4
+    assert again.positions(1) == [0, 1]
+    assert reader.execute("select count(*) from message").fetchone() == (1,)
+    reader.close()
+    again.store.close()
+    assert sqlite3.connect(tmp_path / FILE_NAME).execute("select count(*) from message").fetchone() == (2,)

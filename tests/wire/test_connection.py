@@ -10,7 +10,8 @@ from leveret.errors import ProtocolMisuse
 from leveret.wire import events as e
 from leveret.wire import machine
 from leveret.wire import methods as m
-from leveret.wire.connection import ADDRESSES_MAX, Connection
+from leveret.wire.addresses import COUNT_MAX as ADDRESSES_MAX
+from leveret.wire.connection import Connection
 from leveret.wire.frames import header_payload
 from leveret.wire.properties import BasicProperties, encode_properties
 from leveret.wire.spec import PROTOCOL_HEADER
@@ -248,7 +249,7 @@ def test_routing_keys_without_end_are_not_all_remembered() -> None:
     for number in range(2 * ADDRESSES_MAX):
         client.send_content(1, m.BasicPublish(routing_key=str(number)), b"\x00\x00", b"")
     assert len(server.receive(client.take())) == 2 * ADDRESSES_MAX
-    assert len(server._addresses) <= ADDRESSES_MAX
+    assert len(server.addresses.known) <= ADDRESSES_MAX
 
 
 @pytest.mark.parametrize("method", [m.ConnectionOpenOk(), m.ConnectionTune(), m.ConnectionStart()])

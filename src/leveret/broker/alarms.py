@@ -28,6 +28,9 @@ class Alarms:
     def set(self, memory: bool, disk: bool) -> None:
         """Which alarms are on from now on. With the last of them gone, blocked connections go on."""
         before = self.on
+        if memory and not self.memory:
+            for peer in list(self._peers.values()):
+                peer.spare_memory()
         self.memory = memory
         self.disk = disk
         self.on = memory or disk

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from leveret.broker.leaving import Part
 from leveret.broker.message import Message
 
 if TYPE_CHECKING:
@@ -53,6 +54,6 @@ class Backlog:
         """When the next message at the front expires, in ms since the epoch; 0: none does."""
         raise NotImplementedError
 
-    def purge(self) -> list[Message]:
+    def purge(self) -> list[Part]:
         """Forget everything, and delete what only the store has; returns what was in memory."""
         raise NotImplementedError

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from leveret.broker import arguments as x_arguments
 from leveret.broker.consumer import Consumer
+from leveret.broker.quotas import check_consumer, check_held
 from leveret.errors import ChannelError, ConnectionError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def consume(
 ) -> Consumer:
     """A new consumer, not yet in its queue: `start` it after consume-ok is out. `tag` has to be free (`check_tag`)."""
     vhost = channel.vhost
-    if channel.limit and queue.counts_failures:
+    check_consumer(channel)
+    if channel.asked and queue.counts_failures:
         text = f"queue '{queue.name}' in vhost '{vhost.name}' does not support global qos"
         raise ConnectionError(540, f"NOT_IMPLEMENTED - {text}")
     x_arguments.check_consumer_arguments(queue.name, vhost.name, arguments)
@@ -36,6 +38,7 @@ def consume(
         raise ChannelError(403, f"ACCESS_REFUSED - queue '{queue.name}' in vhost '{vhost.name}' in exclusive use")
     consumer = Consumer(tag, channel, queue, no_ack, exclusive, channel.prefetch, arguments)
     channel.consumers[tag] = consumer
+    channel.reads(queue)
     return consumer
 
 
@@ -50,13 +53,22 @@ def cancel(channel: Channel, tag: str) -> None:
     consumer = channel.consumers.pop(tag, None)
     replies = channel.replies
     if consumer is not None:
-        consumer.queue.remove(consumer)
+        queue = consumer.queue
+        queue.remove(consumer)
+        if not queue.deleted:
+            queue.dispatch()
     elif replies is not None and replies.tag == tag:
         replies.cancel()
 
 
 def get(channel: Channel, queue: Queue, no_ack: bool) -> tuple[Message, int] | None:
-    """The first ready message and its delivery tag, or None."""
+    """The first ready message and its delivery tag, or None. 405 if the queue is for one consumer in its turn."""
+    if queue.single_active and queue.counts_failures:
+        text = f"cannot obtain access to locked queue '{queue.name}' in vhost '{queue.vhost.name}'"
+        reason = "basic.get operations are not supported by quorum queues with single active consumer"
+        raise ChannelError(405, f"RESOURCE_LOCKED - {text}. {reason}")
+    if not no_ack:
+        check_held(channel)
     message = queue.get()
     if message is None:
         return None

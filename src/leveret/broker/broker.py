@@ -15,14 +15,17 @@ from leveret.broker.alarms import Alarms
 from leveret.broker.channel import Channel
 from leveret.broker.commons import Commons
 from leveret.broker.definitions import read_table
-from leveret.broker.delay import LINE_PREFIX, DelayedExchange, DelayLine
+from leveret.broker.delay_line import LINE_PREFIX, DelayLine
+from leveret.broker.delayed_exchange import DelayedExchange
 from leveret.broker.ids import QueueIds
 from leveret.broker.level import Level
 from leveret.broker.peer import Peer
 from leveret.broker.queue import Queue
+from leveret.broker.quotas import UNBOUNDED, Bounds
 from leveret.broker.router import Router
 from leveret.broker.tenants import Tenants
 from leveret.broker.vhost import VirtualHost
+from leveret.store.batch import POSITION_BITS
 
 if TYPE_CHECKING:
     from leveret.broker.exchange import Destination
@@ -39,12 +42,13 @@ class Broker:
         store: Store,
         random_name: Callable[[], str] = lambda: secrets.token_urlsafe(16),
         consumer_timeout_ms: int = 0,
+        bounds: Bounds = UNBOUNDED,
     ) -> None:
         self.store: Final = store
         self._ids: Final = QueueIds()
-        self.commons: Final = Commons(store, self._ids, random_name, consumer_timeout_ms)
+        self.commons: Final = Commons(store, self._ids, random_name, consumer_timeout_ms, bounds)
         self.timers: Final = self.commons.timers
-        self.vhosts: Final[dict[str, VirtualHost]] = {}
+        self.vhosts: Final = self.commons.vhosts
         self.routers: Final[dict[str, Router]] = {}
         self.peers: Final[dict[int, Peer]] = {}
         self.alarms: Final = Alarms(self.peers)
@@ -83,24 +87,35 @@ class Broker:
         channels: list[Channel] = list(peer.channels.values())
         peer.channels.clear()
         peer.waiting.clear()
+        left: list[Queue] = []
         for channel in channels:
-            channel.cancel_all()
-        queues: dict[int, Queue] = {}
+            left += channel.cancel_all()
         for channel in channels:
-            for queue in channel.give_back_all():
-                queues[queue.id] = queue
+            left += channel.give_back_all()
+        queues: dict[int, Queue] = {queue.id: queue for queue in left}
         for queue in list(peer.exclusive_queues.values()):
             queue.vhost.delete_queue(queue)
         for queue in queues.values():
             if not queue.deleted:
                 queue.dispatch()
 
+    def rest(self) -> None:
+        """The broker is about to end: before connections are closed one by one, nobody gets anything any more.
+
+        Otherwise what the first gives back would go to the second, to the third, and be counted each time.
+        """
+        for peer in self.peers.values():
+            peer.congested = True
+            for channel in peer.channels.values():
+                channel.blameless = True
+
     # ---- recovery
 
     def recover(self, recovered: Recovered) -> None:
         """Put back what the store found at start."""
         self.tenants.restore(recovered.settings)
-        self._ids.used({row.id for row in recovered.queues})
+        dying = {first >> POSITION_BITS for first, _ in recovered.dead}
+        self._ids.used({row.id for row in recovered.queues} | dying)
         lines: dict[tuple[str, str], QueueRow] = {}
         for row in recovered.queues:
             if row.name.startswith(LINE_PREFIX):

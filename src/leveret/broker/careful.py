@@ -1,8 +1,9 @@
 """A regular expression matched without backtracking, for patterns that could make the standard library run for ever.
 
 Every part of the pattern answers where it may end if it begins at a place in the name; the answers are remembered, so
-that the time is bounded by the pattern's length times the name's squared. Made by broker/patterns from the standard
-library's own parse tree; back references and conditions are not known here.
+that the time is bounded by the pattern's work (`Part.work`) times the name's length squared, and patterns of too much work
+are refused. Made by broker/patterns from the standard library's own parse tree; back references and conditions are not
+known here.
 """
 
 from __future__ import annotations
@@ -11,29 +12,43 @@ import re
 import re._compiler as compiler
 import re._constants as sre
 import re._parser as parser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
-Ends = frozenset[int]
-NONE: Final[Ends] = frozenset()
+Places = int
+"""A set of places in the name: bit n is the place before its character n."""
+
 REPEAT_MAX: Final = 1_000
+WORK_MAX: Final = 64
+"""A name of 255 characters then takes some tenths of a second in pure Python at the very worst."""
 
 
 class Part:
-    """One node of the pattern. `ends` holds what was found out about the present name."""
+    """One node of the pattern. `ends` holds what was found out about the present name.
 
-    def __init__(self, find: Callable[[str, int], Ends]) -> None:
+    `many`: it may end at many places. `work`: how many times, about, it has to look at all pairs of places.
+    """
+
+    def __init__(self, find: Callable[[str, int], Places], many: bool, work: int) -> None:
         self._find: Final = find
-        self._found: dict[int, Ends] = {}
+        self._found: dict[int, Places] = {}
+        self.many: Final = many
+        self.work: Final = work
 
-    def ends(self, name: str, start: int) -> Ends:
+    def ends(self, name: str, start: int) -> Places:
         found = self._found.get(start)
         if found is None:
             found = self._found[start] = self._find(name, start)
         return found
 
-    def all_ends(self, name: str, starts: Iterable[int]) -> Ends:
-        return NONE.union(*(self.ends(name, start) for start in starts))
+    def all_ends(self, name: str, starts: Places) -> Places:
+        """From any of `starts`."""
+        ends = 0
+        while starts:
+            lowest = starts & -starts
+            ends |= self.ends(name, lowest.bit_length() - 1)
+            starts ^= lowest
+        return ends
 
     def forget(self) -> None:
         self._found.clear()
@@ -46,8 +61,10 @@ class Careful:
         self._flags: Final[int] = tree.state.flags
         self._parts: Final[list[Part]] = []
         self._whole: Final = self._sequence(tree)
+        if self._whole.work > WORK_MAX:
+            raise re.error("it could take long on some names; write it with fewer repeats")
 
-    def search(self, name: str) -> Ends | None:
+    def search(self, name: str) -> Places | None:
         for part in self._parts:
             part.forget()
         for start in range(len(name) + 1):
@@ -55,20 +72,24 @@ class Careful:
                 return ends
         return None
 
-    def _part(self, find: Callable[[str, int], Ends]) -> Part:
-        self._parts.append(Part(find))
+    def _part(self, find: Callable[[str, int], Places], many: bool, work: int) -> Part:
+        self._parts.append(Part(find, many, work))
         return self._parts[-1]
 
     def _sequence(self, items: Any) -> Part:
         parts = [self._make(kind, value) for kind, value in items]
 
-        def find(name: str, start: int) -> Ends:
-            places: Ends = frozenset((start,))
+        def find(name: str, start: int) -> Places:
+            places = 1 << start
             for part in parts:
                 places = part.all_ends(name, places)
             return places
 
-        return self._part(find)
+        many, work = False, 0
+        for part in parts:
+            work += part.work + many
+            many = many or part.many
+        return self._part(find, many, work)
 
     def _make(self, kind: Any, value: Any) -> Part:
         if kind in (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN, sre.AT):
@@ -76,8 +97,7 @@ class Careful:
         if kind is sre.SUBPATTERN and not value[1] and not value[2]:
             return self._sequence(value[3])
         if kind is sre.BRANCH:
-            branches = [self._sequence(branch) for branch in value[1]]
-            return self._part(lambda name, start: NONE.union(*(branch.ends(name, start) for branch in branches)))
+            return self._branch([self._sequence(branch) for branch in value[1]])
         if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT):
             return self._repeat(*value)
         if kind in (sre.ASSERT, sre.ASSERT_NOT) and value[0] > 0:
@@ -91,33 +111,42 @@ class Careful:
         state.str = ""
         single = compiler.compile(parser.SubPattern(state, [(kind, value)]), self._flags)
 
-        def find(name: str, start: int) -> Ends:
+        def find(name: str, start: int) -> Places:
             found = single.match(name, start)
-            return NONE if found is None else frozenset((found.end(),))
+            return 0 if found is None else 1 << found.end()
 
-        return self._part(find)
+        return self._part(find, False, 0)
+
+    def _branch(self, branches: list[Part]) -> Part:
+        def find(name: str, start: int) -> Places:
+            ends = 0
+            for branch in branches:
+                ends |= branch.ends(name, start)
+            return ends
+
+        return self._part(find, True, sum(branch.work for branch in branches))
 
     def _repeat(self, least: int, most: int, body: Any) -> Part:
         part = self._sequence(body)
         if least > REPEAT_MAX:
             raise re.error(f"a repeat of more than {REPEAT_MAX}")
 
-        def find(name: str, start: int) -> Ends:
-            places: Ends = frozenset((start,))
+        def find(name: str, start: int) -> Places:
+            places = 1 << start
             for _ in range(least):
                 places = part.all_ends(name, places)
             reached = new = places
             for _ in range(min(most - least, len(name) + 1)):
-                new = part.all_ends(name, new) - reached
+                new = part.all_ends(name, new) & ~reached
                 if not new:
                     break
                 reached |= new
             return reached
 
-        return self._part(find)
+        return self._part(find, part.many or most > least, part.work + 1 + least * part.many)
 
     def _ahead(self, wanted: bool, part: Part) -> Part:
-        def find(name: str, start: int) -> Ends:
-            return frozenset((start,)) if bool(part.ends(name, start)) is wanted else NONE
+        def find(name: str, start: int) -> Places:
+            return 1 << start if bool(part.ends(name, start)) is wanted else 0
 
-        return self._part(find)
+        return self._part(find, False, part.work)

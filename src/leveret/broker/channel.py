@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.broker.confirms import Confirms
 from leveret.broker.consumer import NEVER_MS, Consumer
+from leveret.broker.deliveries import Block, Deliveries
 from leveret.broker.message import Message
-from leveret.broker.transaction import ACK, DISCARD, RELEASE, REQUEUE, Transaction
+from leveret.broker.settlement import ACK, DISCARD, RELEASE, REQUEUE, Settlement
+from leveret.broker.transaction import Transaction
 from leveret.errors import ChannelError
 
 if TYPE_CHECKING:
@@ -30,24 +32,36 @@ class Channel:
         self._clock: Final = vhost.clock
         self.consumers: dict[str, Consumer] = {}
         self.last_queue: str = ""
-        # basic.qos: `prefetch` for consumers to come (global=false), `limit` for the whole channel (global=true).
+        # basic.qos: `prefetch` for consumers to come (global=false), `asked` for the whole channel (global=true). `limit` is
+        # what holds for the channel: that, or what the broker allows.
         self.prefetch: int = 0
-        self.limit: int = 0
+        self.asked: int = 0
+        self.limit: int = vhost.commons.bounds.unacked
         self.waiting: list[Consumer] = []
-        # Deliveries by tag, in order. No tag below `lowest` is in it.
-        self.unacked: dict[int, Message] = {}
+        self.unacked: Final = Deliveries()
+        # Every queue that any of them may be of, and maybe some more.
+        self.sources: set[Queue] = set()
         self.last_tag: int = 0
-        self.lowest: int = 1
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self.replies: ReplyConsumer | None = None
         self.closed: bool = False
+        # Replies on their way: `owing` come when something is on disk, `busy` is for one that takes its time otherwise.
+        self.owing: int = 0
+        self.busy: bool = False
+        # It ends for another reason than that its client failed: what it held is not counted against a message.
+        self.blameless: bool = False
         # Acknowledgement timeout: the shortest that a timer is set for, in ms, and that timer.
         self.watched_ms: int = NEVER_MS
         self._deadline: Timer | None = None
-        self.timed_out: bool = False
 
     # ---- deliveries
+
+    def reads(self, queue: Queue) -> None:
+        """It is about to be given messages of this queue."""
+        if not self.unacked.count and len(self.sources) > 2 * len(self.consumers) + 16:
+            self.sources = {consumer.queue for consumer in self.consumers.values()}
+        self.sources.add(queue)
 
     def hand_out(self, message: Message, consumer: Consumer) -> int:
         """Give the message to a consumer of this channel; its delivery tag."""
@@ -59,18 +73,19 @@ class Channel:
             message.queue.unacked += 1
             consumer.unacked += 1
             message.tag = tag
-            self.unacked[tag] = message
+            self.unacked.put(tag, message)
             if consumer.timeout_ms < self.watched_ms:
                 self._watch(consumer.timeout_ms, consumer.timeout_ms)
         return tag
 
     def hold(self, message: Message) -> int:
         """A message taken by basic.get, to be acknowledged; its delivery tag."""
+        self.reads(message.queue)
         self.last_tag += 1
         message.delivered_at = self._clock.now
         message.queue.unacked += 1
         message.tag = self.last_tag
-        self.unacked[self.last_tag] = message
+        self.unacked.put(self.last_tag, message)
         timeout_ms = timeout_of(message)
         if timeout_ms < self.watched_ms:
             self._watch(timeout_ms, timeout_ms)
@@ -84,27 +99,21 @@ class Channel:
 
     def ack(self, tag: int, multiple: bool) -> None:
         """Delete the message of `tag`, with `multiple` all up to it (0: all). An unknown tag is a channel error."""
-        if self.transaction is not None:
-            self.transaction.settled.append((self._take(tag, multiple), ACK))
+        if multiple or self.transaction is not None:
+            self._settle(self._take(tag, multiple), ACK)
             return
-        if multiple:
-            self._acknowledge(self._take_to(tag))
-            return
-        found = self.unacked.pop(tag, None)
+        found = self.unacked.pop(tag)
         if found is None:
             raise unknown_tag(tag)
-        consumer = self._release(found)
+        found.queue.unacked -= 1
+        consumer = found.consumer
+        if consumer is not None:
+            consumer.unacked -= 1
         found.queue.acknowledge(found)
         if consumer is not None and not consumer.in_ring:
             found.queue.resume(consumer)
         if self.waiting:
-            self._make_room([])
-
-    def _acknowledge(self, taken: list[Message]) -> None:
-        for message in taken:
-            self._release(message)
-            message.queue.acknowledge(message)
-        self._make_room([message.consumer for message in taken])
+            self.make_room([])
 
     def reject(self, tag: int, requeue: bool) -> None:
         """basic.reject: the message of `tag` failed; give it back or drop it."""
@@ -114,76 +123,39 @@ class Channel:
         """basic.nack: give back or drop the message of `tag`; with `multiple` as in `ack`."""
         self._settle(self._take(tag, multiple), RELEASE if requeue else DISCARD)
 
-    def _settle(self, messages: list[Message], what: int) -> None:
+    def _settle(self, blocks: list[Block], what: int) -> None:
         if self.transaction is not None:
-            self.transaction.settled.append((messages, what))
+            self.transaction.settled.append((blocks, what))
         else:
-            self._return(messages, what)
+            Settlement(self, blocks, what).go()
 
-    def _take(self, tag: int, multiple: bool) -> list[Message]:
+    def _take(self, tag: int, multiple: bool) -> list[Block]:
         if multiple:
             return self._take_to(tag)
-        found = self.unacked.pop(tag, None)
+        found = self.unacked.pop(tag)
         if found is None:
             raise unknown_tag(tag)
-        return [found]
+        return [{tag: found}]
 
     def recover(self) -> None:
         """Give back everything that is unacknowledged."""
-        self._return(self._take_to(0), RELEASE)
+        Settlement(self, self._take_to(0), RELEASE).go()
 
-    def _take_to(self, tag: int) -> list[Message]:
-        """Take out the messages up to `tag`. Every tag is passed once in a channel's life, so this is amortised O(1)."""
-        unacked = self.unacked
-        if tag == 0:
-            taken = list(unacked.values())
-            unacked.clear()
-            self.lowest = self.last_tag + 1
-            return taken
-        if tag not in unacked:
+    def _take_to(self, tag: int) -> list[Block]:
+        if tag and tag not in self.unacked:
             raise unknown_tag(tag)
-        taken = []
-        for number in range(self.lowest, tag + 1):
-            message = unacked.pop(number, None)
-            if message is not None:
-                taken.append(message)
-        self.lowest = tag + 1
-        return taken
+        return self.unacked.pop_to(tag)
 
-    def _release(self, message: Message) -> Consumer | None:
-        """The message is no longer held; its consumer, who may have room now."""
-        message.queue.unacked -= 1
-        consumer = message.consumer
-        if consumer is not None:
-            consumer.unacked -= 1
-        return consumer
-
-    def _return(self, messages: list[Message], what: int) -> None:
-        queues: dict[int, Queue] = {}
-        consumers: list[Consumer | None] = []
-        for message in messages:
-            consumers.append(self._release(message))
-            queue = message.queue
-            queues[queue.id] = queue
-            if what == DISCARD:
-                queue.discard(message)
-            else:
-                queue.give_back(message, what == REQUEUE)
-        self._make_room(consumers)
-        for queue in queues.values():
-            if not queue.deleted:
-                queue.dispatch()
-
-    def _make_room(self, consumers: list[Consumer | None]) -> None:
+    def make_room(self, consumers: list[Consumer]) -> None:
         """After acks: `consumers`, and those that waited for the channel's limit, get their turn if they have room."""
         for consumer in consumers:
-            if consumer is not None and not consumer.in_ring:
+            if not consumer.in_ring:
                 consumer.queue.resume(consumer)
         if not self.waiting:
             return
         waiting = self.waiting
         self.waiting = []
-        while waiting and not (self.limit and len(self.unacked) >= self.limit):
+        while waiting and not (self.limit and self.unacked.count >= self.limit):
             first = waiting.pop(0)
             first.waits = False
             first.queue.resume(first)
@@ -208,80 +180,70 @@ class Channel:
         shortest_ms = self.watched_ms
         self._watch_no_more()
         now = self._clock.now
-        wait_ms = shortest_ms
-        for message in self.unacked.values():
-            if message.delivered_at + shortest_ms > now:
-                wait_ms = message.delivered_at + shortest_ms - now
-                break
-            timeout_ms = timeout_of(message)
-            if message.delivered_at + timeout_ms <= now:
-                self.timed_out = True
-                self.peer.close_channel(self.number, too_late(self.number, timeout_ms))
-                return
-        if self.unacked:
-            self._watch(shortest_ms, wait_ms)
+        for block in self.unacked.blocks():
+            for message in block.values():
+                if message.delivered_at + shortest_ms > now:
+                    self._watch(shortest_ms, message.delivered_at + shortest_ms - now)
+                    return
+                timeout_ms = timeout_of(message)
+                if message.delivered_at + timeout_ms <= now:
+                    self.blameless = True
+                    self.peer.close_channel(self.number, too_late(self.number, timeout_ms))
+                    return
+        if self.unacked.count:
+            self._watch(shortest_ms, shortest_ms)
 
     # ---- transactions
 
     def commit_settled(self) -> None:
         """What was acknowledged or rejected in the transaction happens now."""
         if self.transaction is not None:
-            for messages, what in self.transaction.take_settled():
-                if what == ACK:
-                    self._acknowledge(messages)
-                else:
-                    self._return(messages, what)
+            for blocks, what in self.transaction.take_settled():
+                Settlement(self, blocks, what).all()
 
     def roll_back(self) -> None:
         """Nothing in the transaction happened: its messages are unacknowledged again, under their old tags."""
         if self.transaction is None:
             return
         self.transaction.take_publishes()
-        for messages, _ in self.transaction.take_settled():
-            for message in messages:
-                self.unacked[message.tag] = message
-                self.lowest = min(self.lowest, message.tag)
-        self.unacked = dict(sorted(self.unacked.items(), key=_tag))
+        for blocks, _ in self.transaction.take_settled():
+            self.unacked.put_back(blocks)
 
     # ---- life
 
     def limit_changed(self, limit: int) -> None:
         """basic.qos with global=true; a higher limit lets waiting messages out."""
-        self.limit = limit
-        self._make_room([])
+        most = self.vhost.commons.bounds.unacked
+        self.asked = limit
+        self.limit = min(limit or most, most or limit)
+        self.make_room([])
 
-    def cancel_all(self) -> None:
-        """The first half of closing: no consumer of this channel gets anything any more."""
+    def cancel_all(self) -> list[Queue]:
+        """The first half of closing: no consumer of this channel gets anything any more; the queues they were on."""
         self.closed = True
         self._watch_no_more()
+        queues = [consumer.queue for consumer in self.consumers.values()]
         for consumer in list(self.consumers.values()):
             consumer.queue.remove(consumer)
         self.consumers.clear()
         if self.replies is not None:
             self.replies.cancel()
+        return queues
 
     def give_back_all(self) -> list[Queue]:
         """The second half: every unacknowledged message is ready again; the queues to dispatch."""
         self.roll_back()
-        queues: dict[int, Queue] = {}
-        for message in self._take_to(0):
-            self._release(message)
-            queue = message.queue
-            queue.give_back(message, not self.timed_out)
-            queues[queue.id] = queue
+        settlement = Settlement(self, self._take_to(0), RELEASE if self.blameless else REQUEUE)
+        queues, _ = settlement.begin()
         self.confirms = None  # these two point back: without them the channel is freed as soon as nobody needs it
         self.transaction = None
-        return list(queues.values())
+        return queues
 
     def close(self) -> None:
-        self.cancel_all()
-        for queue in self.give_back_all():
+        queues = self.cancel_all() + self.give_back_all()
+        for queue in queues:
             if not queue.deleted:
                 queue.dispatch()
-
-
-def _tag(item: tuple[int, Message]) -> int:
-    return item[0]
 
 
 def timeout_of(message: Message) -> int:

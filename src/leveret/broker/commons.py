@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from leveret.broker.quotas import Bounds
 from leveret.broker.settings import Settings
 from leveret.broker.timers import Clock, Timers
 
 if TYPE_CHECKING:
     from leveret.broker.ids import QueueIds
     from leveret.broker.level import Level
+    from leveret.broker.vhost import VirtualHost
     from leveret.store.store import Store
 
 
@@ -21,6 +23,7 @@ class Commons:
         ids: QueueIds,
         random_name: Callable[[], str],
         consumer_timeout_ms: int,
+        bounds: Bounds,
     ) -> None:
         self.store: Final = store
         self.settings: Final = Settings(store)
@@ -30,13 +33,22 @@ class Commons:
         self.random_name: Final = random_name
         self.consumer_timeout_ms: Final = consumer_timeout_ms
         """How long a delivery may be unacknowledged where nothing else is asked for; 0: for ever."""
+        self.bounds: Final = bounds
+        self.vhosts: Final[dict[str, VirtualHost]] = {}
+        self.bindings: int = 0
+        """How many there are in all virtual hosts."""
         self.delivered: dict[int, Level] = {}
         """Levels whose watermark moved in this turn."""
+
+    def go_on(self, call: Callable[[], None]) -> None:
+        """Call in a later turn: the next one in which the store keeps up with what the turns before gave it."""
+        self.timers.add(self.clock.now + 1, lambda: self.go_on(call) if self.store.crowded else call())
 
     def flush_delivered(self) -> None:
         """Watermarks are told to the store once per loop turn."""
         if self.delivered:
             for level in self.delivered.values():
+                level.moved = False
                 if not level.queue.deleted:
                     self.store.delivered(level.id, level.delivered_to)
             self.delivered.clear()

@@ -7,7 +7,7 @@ from typing import Final
 from leveret.broker import arguments as x_arguments
 from leveret.broker import consistent_hash
 from leveret.broker.consistent_hash import ConsistentHashExchange
-from leveret.broker.delay import DelayedExchange
+from leveret.broker.delayed_exchange import DelayedExchange
 from leveret.broker.exchange import DirectExchange, Exchange, FanoutExchange, HeadersExchange, TopicExchange
 from leveret.errors import ChannelError
 

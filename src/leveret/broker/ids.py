@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import heapq
+from typing import Final
+
+from leveret.errors import ChannelError
+
+COUNT_MAX: Final = (1 << 20) - 1
+"""A key has so much room for them (broker/message)."""
 
 
 class QueueIds:
-    """The lowest free number first."""
+    """The lowest free number first; 406 if there is none."""
 
     def __init__(self) -> None:
         self._next = 1
@@ -15,6 +21,9 @@ class QueueIds:
     def take(self) -> int:
         if self._free:
             return heapq.heappop(self._free)
+        if self._next > COUNT_MAX:
+            text = f"the store has no number for one more queue or priority of a queue: it has {COUNT_MAX} of them"
+            raise ChannelError(406, f"PRECONDITION_FAILED - {text}")
         self._next += 1
         return self._next - 1
 

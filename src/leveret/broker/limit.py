@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from leveret.broker.message import MAXLEN, SLICE_MESSAGES
+
 if TYPE_CHECKING:
     from leveret.broker.backlog import Backlog
+    from leveret.broker.queue import Queue
 
 
 class Limit:
@@ -40,3 +43,30 @@ UNLIMITED: Final = Limit({})
 def limit_of(settings: dict[str, object]) -> Limit:
     """The limit that the arguments of a queue ask for."""
     return Limit(settings) if "x-max-length" in settings or "x-max-length-bytes" in settings else UNLIMITED
+
+
+class Excess:
+    """What a queue has beyond its limit. The oldest ready messages go; if they are many, some in each turn of the loop."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue: Final = queue
+        self._under_way: bool = False
+
+    def drop(self) -> None:
+        if self._under_way:
+            return
+        queue = self._queue
+        backlog = queue.backlog
+        left = SLICE_MESSAGES
+        while queue.limit.drops and queue.limit.exceeded(backlog) and backlog.head() is not None:
+            if not left:
+                self._under_way = True
+                queue.vhost.commons.go_on(self._go_on)
+                return
+            left -= 1
+            queue.give_up(backlog.pop(), MAXLEN)
+
+    def _go_on(self) -> None:
+        self._under_way = False
+        if not self._queue.deleted:
+            self.drop()

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from leveret.store.batch import POSITION_BITS, Record
+from mypy_extensions import mypyc_attr
+
+from leveret.store.batch import DURABLE, POSITION_BITS, Record
 from leveret.wire.scan import Scan
+from leveret.wire.scan import scan as scan_header
 from leveret.wire.values import decode_shortstr, encode_shortstr
 
 if TYPE_CHECKING:
@@ -30,8 +33,19 @@ NOTED: Final = 1 << 31
 OVERHEAD_BYTES: Final = 300
 """What a message costs in memory besides its bytes, about."""
 
+SLICE_MESSAGES: Final = 1_000
+"""So many are handled in a turn of the loop where one event concerns any number of them; the rest in later turns."""
 
+KEPT_MESSAGES: Final = 4_096
+KEPT_BYTES: Final = 64 * 1024
+"""Of the messages that a channel holds, or that came back to a queue, so many keep their content in memory, and none with a
+body above so many octets. The rest is on disk, if it was ever written there, and read again when it is delivered again."""
+
+
+@mypyc_attr(acyclic=True)
 class Message(Record):
+    """Not looked at by the collector of garbage, of which a million would cost it much: whoever holds one lets it go himself."""
+
     def __init__(
         self, queue: Queue, level_id: int, position: int, address: bytes, header: bytes, body: bytes, scan: Scan
     ) -> None:
@@ -39,10 +53,13 @@ class Message(Record):
         self.queue: Final = queue
         self.position: Final = position
         # Content: exchange and routing key as two short strings, payload of the header frame, body.
-        self.address: Final = address
-        self.header: Final = header
-        self.body: Final = body
-        self.scan: Final = scan
+        self.address: bytes = address
+        self.header: bytes = header
+        self.body: bytes = body
+        self.scan: Scan = scan
+        # While only the store has the content (`shed`): its length there, and that of the body.
+        self.away: int = 0
+        self._away_body: int = 0
         # Whose confirm waits for this message to be safe.
         self.confirms: Confirms | None = None
         self.sequence: int = 0
@@ -58,17 +75,52 @@ class Message(Record):
         return self.length()
 
     def length(self) -> int:
-        return stored_length(self.address, self.header, self.scan.notes, self.body)
+        return self.away or stored_length(self.address, self.header, self.scan.notes, self.body)
 
     def size(self) -> int:
         """What it costs in memory, about."""
         return OVERHEAD_BYTES + len(self.header) + len(self.body)
+
+    def body_bytes(self) -> int:
+        return self._away_body if self.away else len(self.body)
 
     def on_durable(self) -> None:
         confirms = self.confirms
         if confirms is not None:
             self.confirms = None
             confirms.settle(self.sequence)
+        consumer = self.consumer
+        if consumer is not None and self.state == DURABLE:
+            self.keep_among(consumer.channel.unacked.count)
+
+    def keep_among(self, others: int) -> None:
+        """It is on disk and will not be needed soon: its content stays in memory only if it is small, and one of few."""
+        if others > KEPT_MESSAGES or len(self.body) > KEPT_BYTES:
+            self.shed()
+
+    def shed(self) -> None:
+        """Let go of the content, which is on disk. Only its place, priority and lengths are known until `regain`."""
+        if not self.away:
+            self.away, self._away_body = self.length(), len(self.body)
+            self.address = self.header = self.body = b""
+            self.scan = _away(self.scan.priority)
+
+    def regain(self, data: bytes) -> None:
+        """`data`: what the store has of it."""
+        self.away = 0
+        self.address, self.header, notes, self.body = decode_stored(data)
+        self.scan = scan_header(self.header)
+        self.scan.notes = notes
+
+
+_AWAY: Final[dict[int, Scan]] = {}
+
+
+def _away(priority: int) -> Scan:
+    """Shared by all messages of that priority without content."""
+    if priority not in _AWAY:
+        _AWAY[priority] = Scan(2, priority, "", False, "", 0, False)
+    return _AWAY[priority]
 
 
 def encode_stored(parts: list[bytes], address: bytes, header: bytes, notes: bytes, body: bytes) -> None:

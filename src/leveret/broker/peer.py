@@ -29,6 +29,8 @@ class Peer:
         # True while its socket takes no more: its consumers get nothing. They wait in `waiting`.
         self.congested: bool = False
         self.waiting: list[Consumer] = []
+        # Octets of the messages in its transactions.
+        self.uncommitted: int = 0
         # True while its client leaves more unread than it may: direct replies to it are dropped.
         self.unread: bool = False
 
@@ -76,6 +78,9 @@ class Peer:
     def release(self) -> None:
         """One reason less not to read."""
         raise NotImplementedError
+
+    def spare_memory(self) -> None:
+        """Memory runs short: what is only remembered to be faster is forgotten."""
 
     def unblock(self) -> None:
         """The last alarm is over: if it was blocked for publishing, it goes on."""

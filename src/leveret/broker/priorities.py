@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.broker.backlog import Backlog
+from leveret.broker.leaving import Part
 from leveret.broker.level import Level
 from leveret.broker.message import Message
 
@@ -83,5 +84,5 @@ class Priorities(Backlog):
         dues = [due for due in [level.next_expiry() for level in self._levels] if due]
         return min(dues) if dues else 0
 
-    def purge(self) -> list[Message]:
-        return [message for level in self._levels for message in level.purge()]
+    def purge(self) -> list[Part]:
+        return [part for level in self._levels for part in level.purge()]

@@ -16,11 +16,12 @@ from leveret.broker.disuse import Disuse
 from leveret.broker.exchange import Destination
 from leveret.broker.expiry import Expiry
 from leveret.broker.flow import FULL_MESSAGES, Flow
+from leveret.broker.leaving import Leaving
 from leveret.broker.level import Level
-from leveret.broker.limit import UNLIMITED, Limit, limit_of
+from leveret.broker.limit import UNLIMITED, Excess, Limit, limit_of
 from leveret.broker.message import DELIVERY_LIMIT, MAXLEN, REJECTED, Message
 from leveret.broker.priorities import Priorities
-from leveret.store.batch import GATHERED, IDLE
+from leveret.store.batch import DURABLE, GATHERED, IDLE
 from leveret.wire.fields import with_fields
 from leveret.wire.scan import Scan
 
@@ -46,44 +47,48 @@ class Queue(Destination):
         arguments: dict[str, object],
     ) -> None:
         super().__init__("queue", name)
-        # As declared. `owner` is the connection of an exclusive queue; only a durable queue without one is kept.
+        # First, and so side by side in memory, what every message on its way through touches: with ten thousand queues in
+        # turn nothing of them is in the processor's cache any more.
+        self.limit: Limit = UNLIMITED
+        self.store: Final = vhost.store
         self.vhost: Final = vhost
+        self.kept: Final = durable and owner is None
+        self.expires_any: bool = False
+        self.deleted: bool = False
+        # From so many channels older messages are still coming back: what was never delivered has to wait for them.
+        self.returning: int = 0
+        # A quorum queue counts how often a message failed, tells its consumers, and gives it up beyond a limit.
+        self.counts_failures: Final = queue_type(arguments) == "quorum"
+        self.ttl_ms: int = -1
+        self.ring: Final = Ring()
+        self.published: int = 0
+        self.delivered: int = 0
+        self.acknowledged: int = 0
+        self.unacked: int = 0
         self.id: Final = queue_id
+        self.first: Final = Level(self, queue_id)
+        self.arguments: Final = arguments
+        self.backlog: Final = self._make_backlog()
+        # As declared. `owner` is the connection of an exclusive queue; only a durable queue without one is kept.
         self.durable: Final = durable
         self.auto_delete: Final = auto_delete
         self.owner = owner
-        self.arguments: Final = arguments
-        self.kept: Final = durable and owner is None
+        # x-single-active-consumer: only the first of `consumers` gets messages.
+        self.single_active: Final = arguments.get("x-single-active-consumer") is True
         # What its arguments and policies together ask for: set by `configure`.
-        self.ttl_ms: int = -1
-        self.limit: Limit = UNLIMITED
         self.consumer_timeout_ms: int = 0
+        self.delivery_limit: int = -1
         self.dead_letters: DeadLetters | None = None
         self.dead_letter_exchange: str = ""
         self.dead_letter_key: str | None = None
         # In memory.
-        self.store: Final = vhost.store
-        self.first: Final = Level(self, queue_id)
-        self.backlog: Final = self._make_backlog()
         self.consumers: list[Consumer] = []
-        self.ring: Final = Ring()
-        self.flow: Final = Flow(self)
         self.exclusive_consumer: bool = False
-        # x-single-active-consumer: only the first of `consumers` gets messages.
-        self.single_active: Final = arguments.get("x-single-active-consumer") is True
-        # A quorum queue counts how often a message failed, tells its consumers, and gives it up beyond a limit.
-        self.counts_failures: Final = queue_type(arguments) == "quorum"
-        self.delivery_limit: int = -1
-        self.unacked: int = 0
-        self._waiting: list[Callable[[], None]] = []
-        self.deleted: bool = False
-        self.expires_any: bool = False
-        self.expiry: Final = Expiry(self)
-        # Counters since start, for management.
-        self.published: int = 0
-        self.delivered: int = 0
-        self.acknowledged: int = 0
         self.redelivered: int = 0
+        self._waiting: list[Callable[[], None]] = []
+        self.flow: Final = Flow(self)
+        self.expiry: Final = Expiry(self)
+        self.excess: Final = Excess(self)
         self.disuse: Final = Disuse(self)
         self.configure(arguments)
 
@@ -102,7 +107,7 @@ class Queue(Destination):
         self.dead_letter_exchange = exchange if isinstance(exchange, str) else ""
         self.dead_letter_key = key if isinstance(key, str) else None
         self.disuse.configure(settings)
-        self._drop_excess()
+        self.excess.drop()
 
     def _make_backlog(self) -> Backlog:
         highest = self.arguments.get("x-max-priority")
@@ -150,7 +155,7 @@ class Queue(Destination):
             self.store.add(message)
         elif confirms is not None:
             confirms.settle(sequence)
-        if not backlog.count:
+        if not backlog.count and not self.returning:
             consumer = self.ring.next()
             if consumer is not None:
                 self._deliver(message, consumer)
@@ -159,11 +164,11 @@ class Queue(Destination):
                 level.push(message)
                 self.expiry.run()
                 if limit.drops:
-                    self._drop_excess()
+                    self.excess.drop()
                 return
         level.push(message)
         if limit.drops:
-            self._drop_excess()
+            self.excess.drop()
         if confirms is None and peer is not None and backlog.count >= FULL_MESSAGES:
             self.flow.full(peer)
 
@@ -174,12 +179,6 @@ class Queue(Destination):
         if confirms is not None:
             confirms.refuse(sequence)
 
-    def _drop_excess(self) -> None:
-        """The oldest ready messages go while there are more than the limit allows."""
-        backlog = self.backlog
-        while self.limit.drops and self.limit.exceeded(backlog) and backlog.head() is not None:
-            self.give_up(backlog.pop(), MAXLEN)
-
     # ---- out
 
     def dispatch(self) -> None:
@@ -189,7 +188,7 @@ class Queue(Destination):
         if self.expires_any:
             self.expiry.run()
         while ring:
-            if backlog.head() is None:
+            if self._front() is None:
                 return
             consumer = ring.next()
             if consumer is None:
@@ -218,7 +217,9 @@ class Queue(Destination):
         )
         if consumer.no_ack:
             self.acknowledged += 1
-            self._drop(message)
+            self.drop(message)
+        elif message.state == DURABLE:
+            message.keep_among(channel.unacked.count)
 
     def header_of(self, message: Message) -> bytes:
         """As a receiver is to see it: a quorum queue tells how often the message has failed."""
@@ -230,7 +231,7 @@ class Queue(Destination):
         """basic.get: the first message, which is now the caller's to hold or to drop."""
         self.disuse.used()
         self.expiry.run()
-        if self.backlog.head() is None:
+        if self._front() is None:
             return None
         message = self.backlog.pop()
         self.delivered += 1
@@ -242,23 +243,29 @@ class Queue(Destination):
         level = self.backlog.level(message.scan.priority)
         if message.position > level.delivered_to:
             level.delivered_to = message.position
-            if self.kept:
+            if self.kept and not level.moved:
+                level.moved = True
                 self.vhost.delivered(level)
 
     def acknowledge(self, message: Message) -> None:
         """The message is done."""
         self.acknowledged += 1
-        self._drop(message)
+        self.drop(message)
 
     def give_up(self, message: Message, reason: str) -> None:
         """The message leaves the queue undone: to the dead letter exchange, if there is one."""
         if self.dead_letters is not None:
+            if message.away:
+                level = self.backlog.level(message.scan.priority)
+                level.fetch(message, lambda: self.give_up(message, reason))
+                return
             self.dead_letters.send(self, message, reason)
-        self._drop(message)
+        self.drop(message)
 
-    def _drop(self, message: Message) -> None:
+    def drop(self, message: Message) -> None:
         """The message leaves the queue for good."""
-        if message.state != IDLE and not self.deleted:  # another queue may have the number of a deleted one by now
+        # Another queue may have the number of a deleted one by now.
+        if message.state != IDLE and (not self.deleted or message.state == GATHERED):
             self.store.remove(message)
 
     def give_back(self, message: Message, failed: bool) -> None:
@@ -279,7 +286,7 @@ class Queue(Destination):
                 self.store.touch(message)
         self.backlog.level(message.scan.priority).give_back(message)
         if self.limit.drops:
-            self._drop_excess()
+            self.excess.drop()
 
     def discard(self, message: Message) -> None:
         """The message was rejected without requeue."""
@@ -287,19 +294,26 @@ class Queue(Destination):
             self.give_up(message, REJECTED)
 
     def loaded(self) -> None:
-        """The backlog has more in memory than before."""
+        """The backlog has more to show than before."""
         waiting = self._waiting
         self._waiting = []
         for call in waiting:
             call()
         if not self.deleted:
             self.dispatch()
-            self._drop_excess()
+            self.excess.drop()
 
     @property
     def loading(self) -> bool:
-        """There are ready messages, but the first of them is being read from the store."""
-        return self.backlog.count > 0 and self.backlog.head() is None
+        """There are ready messages, but the first of them is being read from the store or still to be found."""
+        return (self.backlog.count > 0 or self.returning > 0) and self._front() is None
+
+    def _front(self) -> Message | None:
+        """The message that is to go next, if it can go now."""
+        if self.expiry.behind:
+            return None
+        message = self.backlog.head()
+        return None if message is not None and self.returning and not message.redelivered else message
 
     def when_loaded(self, call: Callable[[], None]) -> None:
         """Call once there are messages in memory again; at once if the queue is deleted before."""
@@ -318,7 +332,10 @@ class Queue(Destination):
             self.ring.offer(consumer)
 
     def remove(self, consumer: Consumer) -> None:
-        """Cancelled by whoever; the queue goes too if it is auto-delete and this was its last one."""
+        """Cancelled by whoever; the queue goes too if it is auto-delete and this was its last one.
+
+        If not, dispatch is to follow, once what its channel gives back is in its old place: another may be active now.
+        """
         consumer.cancelled = True
         was_active = self.single_active and self.consumers[0] is consumer
         self.consumers.remove(consumer)
@@ -336,7 +353,7 @@ class Queue(Destination):
         heir = max(self.consumers, key=_priority)
         self.consumers.remove(heir)
         self.consumers.insert(0, heir)
-        self.resume(heir)
+        self.offer(heir)
 
     def resume(self, consumer: Consumer) -> None:
         """The consumer has room again."""
@@ -352,13 +369,11 @@ class Queue(Destination):
             self.expiry.run()
         return self.backlog.count
 
-    def purge(self) -> int:
-        """Drop every ready message; unacknowledged ones stay. Returns how many there were."""
+    def purge(self, done: Callable[[int], None]) -> None:
+        """Drop every ready message; unacknowledged ones stay. `done` is told how many there were."""
         count = self.ready
         self.flow.release()
-        for message in self.backlog.purge():
-            self._drop(message)
-        return count
+        Leaving(self, self.backlog.purge(), lambda: done(count)).go()
 
     def forget(self) -> None:
         """The queue is deleted, its stored messages with it; publishers that wait for others are told now."""
@@ -369,14 +384,7 @@ class Queue(Destination):
         self._waiting = []
         for call in waiting:
             call()
-        for level in self.backlog.levels():
-            for message in level.clear():
-                if message.state == GATHERED:
-                    self.store.remove(message)
-
-    def memory_messages(self) -> int:
-        """How many ready messages are in memory, for management."""
-        return self.backlog.count - self.backlog.paged
+        Leaving(self, [level.clear() for level in self.backlog.levels()], lambda: None).go()
 
 
 def _priority(consumer: Consumer) -> int:

@@ -32,17 +32,10 @@ IMPERSONATOR: Final = "impersonator"
 """The tag of users who may publish under another's name."""
 
 
-class Route:
-    """The queues an address leads to, whatever the message."""
-
-    def __init__(self, queues: list[Destination]) -> None:
-        self.queues: Final = queues
-
-
 class Router:
     def __init__(self, vhost: VirtualHost) -> None:
         self._vhost: Final = vhost
-        self._scanner: Final = Scanner()
+        self._scanner: Final = Scanner(vhost.commons.bounds.nesting)
 
     def publish(self, channel: Channel, address: Address, header: bytes, body: bytes) -> None:
         """basic.publish. Wrong use raises ChannelError or ConnectionError; nothing is routed then."""
@@ -53,7 +46,7 @@ class Router:
         expiration_ms = self._expiration(channel, address, scan) if scan.has_expiration else -1
         found = address.route
         if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
-            queues = cast(Route, found).queues
+            queues = cast(list[Destination], found)
         else:
             queues = self._find(channel, address, header, scan)
         transaction = channel.transaction
@@ -62,7 +55,7 @@ class Router:
         else:
             names = self._names(address, header, scan, queues)
             others = [queue for queue in queues if queue.kind == "delay"]
-            transaction.publishes.append((address, header, body, expiration_ms, names, others))
+            transaction.publish((address, header, body, expiration_ms, names, others))
 
     def commit(self, channel: Channel) -> None:
         """tx.commit: what was published goes to the queues found then, as far as they are there now."""
@@ -153,7 +146,7 @@ class Router:
         if vhost.replies and exchange.name == "":
             queues.extend(vhost.replies[key] for key in keys if key in vhost.replies)
         if not headers.used and len(queues) == replies:
-            address.route = Route(queues)
+            address.route = queues
             address.route_epoch = vhost.epoch
         return queues
 

@@ -96,7 +96,7 @@ class Tenants:
             raise ConnectionError(530, f"NOT_ALLOWED - vhost {name} not found")
         user = self.users.get(peer.user)
         if user is not None:
-            check_connection(vhost, user)
+            check_connection(vhost, user, len(self._broker.peers))
         if user is None or peer.user not in vhost.permissions.grants:
             text = f"access to vhost '{name}' refused for user '{peer.user}'"
             raise ConnectionError(530, f"NOT_ALLOWED - {text}")

@@ -9,17 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker.confirms import Confirms
+from leveret.broker.message import OVERHEAD_BYTES
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
+    from leveret.broker.deliveries import Block
     from leveret.broker.exchange import Destination
-    from leveret.broker.message import Message
     from leveret.wire.events import Address
-
-ACK: Final = 0
-REQUEUE: Final = 1  # it failed (basic.reject): a quorum queue counts that
-RELEASE: Final = 2  # it was not worked on (basic.nack, basic.recover): not counted
-DISCARD: Final = 3
 
 Published = tuple["Address", bytes, bytes, int, list[str], list["Destination"]]
 """Address, header, body, own time to live in ms or -1, names of the queues, and lines of delayed exchanges."""
@@ -28,17 +24,28 @@ Published = tuple["Address", bytes, bytes, int, list[str], list["Destination"]]
 class Transaction:
     def __init__(self, channel: Channel) -> None:
         self.confirms: Final = Confirms(channel)
+        self._peer: Final = channel.peer
+        self._octets: int = 0
         self.publishes: list[Published] = []
-        self.settled: list[tuple[list[Message], int]] = []
+        self.settled: list[tuple[list[Block], int]] = []
         self.committing: bool = False
 
-    def take_settled(self) -> list[tuple[list[Message], int]]:
+    def publish(self, published: Published) -> None:
+        """To be published when it is committed; until then it counts as unfinished."""
+        octets = OVERHEAD_BYTES + len(published[1]) + len(published[2])
+        self._octets += octets
+        self._peer.uncommitted += octets
+        self.publishes.append(published)
+
+    def take_settled(self) -> list[tuple[list[Block], int]]:
         """The messages acknowledged or rejected, in order, each list with what is to happen to it."""
         settled = self.settled
         self.settled = []
         return settled
 
     def take_publishes(self) -> list[Published]:
+        self._peer.uncommitted -= self._octets
+        self._octets = 0
         publishes = self.publishes
         self.publishes = []
         return publishes

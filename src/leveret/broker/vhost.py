@@ -18,13 +18,14 @@ from leveret.broker.definitions import (
     exchange_definition,
     queue_definition,
 )
-from leveret.broker.delay import DelayedExchange, DelayLine
+from leveret.broker.delay_line import DelayLine
+from leveret.broker.delayed_exchange import DelayedExchange
 from leveret.broker.exchange import Binding, Destination, Exchange
 from leveret.broker.exchange_types import check_arguments, check_type, make_exchange
 from leveret.broker.level import Level
 from leveret.broker.permissions import CONFIGURE, READ, WRITE
 from leveret.broker.queue import Queue
-from leveret.broker.quotas import check_queue
+from leveret.broker.quotas import check_binding, check_exchange, check_queue
 from leveret.broker.tenant import Tenant
 from leveret.errors import ChannelError
 
@@ -129,6 +130,7 @@ class VirtualHost(Tenant):
             return existing
         if peer is not None:
             self._not_reserved("exchange", name)
+        check_exchange(self, name)
         check_arguments(name, self.name, kind, arguments)
         self._may_pass_on(peer, "exchange", name, arguments.get(x_arguments.ALTERNATE))
         exchange = make_exchange(name, kind, durable, auto_delete, internal, arguments)
@@ -205,11 +207,18 @@ class VirtualHost(Tenant):
         source = self.source(source_name)
         binding = Binding(source, destination, key, arguments)
         source.check_binding(binding)
-        if source.bind(binding):
-            destination.incoming[binding.identity_from_source] = binding
-            self.epoch += 1
-            if self._is_kept(binding):
-                self.store.save_binding(binding_key(self.name, binding), self.name, binding_definition(binding))
+        if binding.identity in source.bindings:
+            return
+        check_binding(self)
+        source.bind(binding)
+        self._bound(binding)
+        if self._is_kept(binding):
+            self.store.save_binding(binding_key(self.name, binding), self.name, binding_definition(binding))
+
+    def _bound(self, binding: Binding) -> None:
+        binding.destination.incoming[binding.identity_from_source] = binding
+        self.commons.bindings += 1
+        self.epoch += 1
 
     def unbind(
         self,
@@ -257,6 +266,7 @@ class VirtualHost(Tenant):
         return isinstance(destination, Exchange) and destination.durable
 
     def _forget_binding(self, binding: Binding) -> None:
+        self.commons.bindings -= 1
         if self._is_kept(binding):
             self.store.delete_binding(binding_key(self.name, binding))
 
@@ -336,8 +346,7 @@ class VirtualHost(Tenant):
     def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
         binding = Binding(self.exchanges[source], destination, key, arguments)
         if binding.source.bind(binding):
-            destination.incoming[binding.identity_from_source] = binding
-        self.epoch += 1
+            self._bound(binding)
 
     def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete it with its messages and bindings, and cancel its consumers; how many messages were ready."""

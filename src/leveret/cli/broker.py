@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from leveret.cli.output import fail
-from leveret.errors import ConfigError, LeveretError
+from leveret.errors import ConfigError, LeveretError, StoreInUse
 from leveret.server.run import run
 from leveret.server.settings import gather
 
@@ -84,6 +84,8 @@ def broker(
         code = run(effective.config)
     except ConfigError as error:
         fail(str(error))
+    except StoreInUse as error:
+        fail(str(error), os.EX_TEMPFAIL)
     except LeveretError as error:
         fail(str(error), 1)
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,6 +30,9 @@ def administration(function: endpoints.Function, method: str) -> Action:
 
     async def act(call: Call) -> object:
         shown = function(endpoints.Call(call.broker, call.user, call.names, call.body))
+        if isinstance(shown, Iterator):
+            await call.sliced(shown)
+            shown = None
         return shown if method == "GET" else await created(call.broker, bool(shown))
 
     return act
@@ -42,8 +45,11 @@ ADMINISTRATION = {
 }
 
 
-def make_app(broker: Broker, turn: Callable[[], None], about: node.Node) -> Starlette:
-    """`turn` is called before anything is done: it tells the broker the time, and what it has to do is done after."""
+def make_app(broker: Broker, turn: Callable[[], None], about: node.Node, body_bytes_max: int) -> Starlette:
+    """`turn` is called before anything is done: it tells the broker the time, and what it has to do is done after.
+
+    `body_bytes_max`: of a request, and of what one `get` takes.
+    """
     paths = Paths(ADMINISTRATION, topology.TABLE, messages.TABLE, node.TABLE, node.node_table(about))
 
     async def endpoint(request: Request) -> Response:
@@ -55,7 +61,7 @@ def make_app(broker: Broker, turn: Callable[[], None], about: node.Node) -> Star
             return refusal
         if not MAY_LOOK.intersection(user.tags):
             return error(401, "not_authorised", "Not management user")
-        return await answer(paths, broker, user, request, turn)
+        return await answer(paths, broker, user, request, turn, body_bytes_max)
 
     return Starlette(routes=[Route("/api/{path:path}", endpoint, methods=METHODS)])
 

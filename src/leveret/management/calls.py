@@ -34,6 +34,9 @@ SEE_ALL: Final = frozenset(("administrator", "monitoring"))
 """The tags with which a user may look into every virtual host."""
 
 
+SLICE_S: Final = 0.01
+
+
 def not_found() -> Refused:
     return Refused(404, "Object Not Found", "Not Found")
 
@@ -51,6 +54,7 @@ class Call:
         request: Request,
         sent: bytes,
         turn: Callable[[], None],
+        body_bytes_max: int,
     ) -> None:
         self.broker: Final = broker
         self.user: Final = user
@@ -60,7 +64,21 @@ class Call:
         self.headers: Final = request.headers
         self.turn: Final = turn
         """To be called after waiting: a turn of the loop begins."""
+        self.body_bytes_max: Final = body_bytes_max
         self._sent: Final = sent
+
+    async def sliced(self, work: Iterator[None]) -> None:
+        """Do all of it, with the others' turns between."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SLICE_S
+        for _ in work:
+            if loop.time() > until:
+                await self.pause()
+                until = loop.time() + SLICE_S
+
+    async def pause(self) -> None:
+        await asyncio.sleep(0)
+        self.turn()
 
     def vhost(self) -> VirtualHost:
         """The virtual host that the first name names, to change something in it."""
@@ -189,13 +207,32 @@ class Paths:
         raise not_found()
 
 
-async def answer(paths: Paths, broker: Broker, user: User, request: Request, turn: Callable[[], None]) -> Response:
+async def received(request: Request, bytes_max: int) -> bytes:
+    """The body, as it came: compressed ones are not opened. Refused above the limit, without reading on."""
+    pieces = []
+    octets = 0
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) <= bytes_max:
+        async for piece in request.stream():
+            octets += len(piece)
+            if octets > bytes_max:
+                break
+            pieces.append(piece)
+        else:
+            return b"".join(pieces)
+    raise Refused(400, "bad_request", "Exceeded HTTP request body size limit")
+
+
+async def answer(
+    paths: Paths, broker: Broker, user: User, request: Request, turn: Callable[[], None], body_bytes_max: int
+) -> Response:
     try:
         methods, names = paths.find(request)
         action = methods.get("GET" if request.method == "HEAD" else request.method)
         if action is None:
             return Response(status_code=405, headers={"Allow": ", ".join(["HEAD", *methods, "OPTIONS"])})
-        call = Call(broker, user, names, request, await request.body(), turn)
+        sent = await received(request, body_bytes_max)
+        call = Call(broker, user, names, request, sent, turn, body_bytes_max)
         turn()
         return await perform(action, call)
     except Refused as refusal:

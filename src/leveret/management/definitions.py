@@ -7,6 +7,7 @@ Used by management/parameters.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from leveret import __version__
@@ -68,8 +69,8 @@ def _named(vhosts: list[tuple[VirtualHost, dict[str, str]]]) -> dict[str, Rows]:
 # ---- in
 
 
-def import_(broker: Broker, document: object, vhost: str | None = None) -> None:
-    """Take over a document; with `vhost`, all that names a virtual host goes into that one.
+def import_(broker: Broker, document: object, vhost: str | None = None) -> Iterator[None]:
+    """Take over a document, a row each time; with `vhost`, all that names a virtual host goes into that one.
 
     InvalidSetting says what is wrong; what came before it in RabbitMQ's order is done then.
     """
@@ -88,6 +89,7 @@ def import_(broker: Broker, document: object, vhost: str | None = None) -> None:
                 raise InvalidSetting(f"[{{key_missing,{missing.args[0]}}}]") from None
             except AMQPError as error:
                 raise InvalidSetting(error.text) from None
+            yield
 
 
 OPTIONAL = frozenset(("password", "password_hash", "hashing_algorithm"))

@@ -1,7 +1,7 @@
 """How a request finds its function: TABLE, by path and method, and what those functions have in common.
 
 A function gets a Call and returns what is to be shown, True for "created", or None or False for "done"; what is wrong is
-raised: KeyError (404), InvalidSetting (400) or Refused. The functions are in management/tenants and
+raised: KeyError (404), InvalidSetting (400) or Refused. What takes long returns an iterator and does a little of it each time. The functions are in management/tenants and
 management/parameters; management/app calls them.
 """
 

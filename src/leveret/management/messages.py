@@ -27,6 +27,8 @@ from leveret.wire.values import encode_shortstr
 
 ACK_MODES: Final = ("ack_requeue_true", "reject_requeue_true", "ack_requeue_false", "reject_requeue_false")
 NUMBERS: Final = ("delivery_mode", "priority", "timestamp")
+PAUSE_MESSAGES: Final = 100
+"""The others have their turn after so many."""
 TEXTS: Final = (
     *("content_type", "content_encoding", "correlation_id", "reply_to", "expiration", "message_id"),
     *("type", "user_id", "app_id", "cluster_id"),
@@ -80,7 +82,7 @@ def properties_of(given: dict[str, Any]) -> BasicProperties:
 
 
 async def get(call: Call) -> list[View]:
-    """Takes up to `count` messages and then does with them what `ackmode` says."""
+    """Takes up to `count` messages, but no more than fit into `body_bytes_max`, and does with them what `ackmode` says."""
     body = call.fields_with("count", "ackmode", "encoding")
     count, mode, encoding, cut = body["count"], body["ackmode"], body["encoding"], body.get("truncate")
     if type(count) is not int:
@@ -101,11 +103,16 @@ async def get(call: Call) -> list[View]:
     channel = peer.channel(vhost)
     try:
         taken: list[View] = []
-        while len(taken) < count:
+        octets = 0
+        while len(taken) < count and octets < call.body_bytes_max:
             found = await taken_from(call, channel, queue)
             if found is None:
                 break
-            taken.append(message_view(found[0], queue.ready, encoding, cut))
+            message = found[0]
+            taken.append(message_view(message, queue.ready, encoding, cut))
+            octets += message.size() - len(message.body) + len(taken[-1]["payload"])
+            if len(taken) % PAUSE_MESSAGES == 0:
+                await call.pause()
         settle(channel, mode)
     finally:
         channel.close()
@@ -114,11 +121,11 @@ async def get(call: Call) -> list[View]:
 
 def settle(channel: Channel, mode: str) -> None:
     """With `ack_requeue_true` nothing is said: the end of the channel gives everything back."""
-    for tag in list(channel.unacked):
+    for message in channel.unacked.oldest(channel.unacked.count):
         if mode == "ack_requeue_false":
-            channel.ack(tag, False)
+            channel.ack(message.tag, False)
         elif mode.startswith("reject"):
-            channel.reject(tag, mode == "reject_requeue_true")
+            channel.reject(message.tag, mode == "reject_requeue_true")
 
 
 async def taken_from(call: Call, channel: Channel, queue: Queue) -> tuple[Message, int] | None:

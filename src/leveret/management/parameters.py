@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from leveret.broker.settings import OPERATOR_POLICY, POLICY
@@ -138,8 +139,8 @@ def show_definitions(call: Call) -> Any:
 
 @on("POST", "definitions")
 @for_administrators
-def import_definitions(call: Call) -> None:
-    definitions.import_(call.broker, call.body)
+def import_definitions(call: Call) -> Iterator[None]:
+    return definitions.import_(call.broker, call.body)
 
 
 @on("GET", "definitions/*")
@@ -150,5 +151,5 @@ def show_vhost_definitions(call: Call) -> Any:
 
 @on("POST", "definitions/*")
 @for_administrators
-def import_vhost_definitions(call: Call) -> None:
-    definitions.import_(call.broker, call.body, existing(call).name)
+def import_vhost_definitions(call: Call) -> Iterator[None]:
+    return definitions.import_(call.broker, call.body, existing(call).name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from starlette.responses import Response
 
+from leveret.broker.delayed_exchange import DelayedExchange
 from leveret.broker.exchange import Binding, Destination, Exchange
 from leveret.broker.permissions import CONFIGURE, READ
 from leveret.broker.vhost import VirtualHost
@@ -56,7 +58,9 @@ async def purge_queue(call: Call) -> Response:
     queue = vhost.queues[call.names[1]]
     peer = Acting(call.user)
     vhost.permissions.require(peer, READ, "queue", queue.name)
-    vhost.queue(queue.name, peer).purge()
+    purged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    vhost.queue(queue.name, peer).purge(lambda count: None if purged.done() else purged.set_result(count))
+    await purged
     return await gone(call.broker)
 
 
@@ -64,6 +68,9 @@ async def purge_queue(call: Call) -> Response:
 
 
 def exchange_view(vhost: VirtualHost, exchange: Exchange) -> View:
+    waiting: View = {}
+    if isinstance(exchange, DelayedExchange) and exchange.line is not None:
+        waiting["messages_delayed"] = exchange.line.count
     return {
         "name": exchange.name,
         "vhost": vhost.name,
@@ -72,6 +79,7 @@ def exchange_view(vhost: VirtualHost, exchange: Exchange) -> View:
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,
         "arguments": exchange.arguments,
+        **waiting,
     }
 
 

@@ -80,7 +80,7 @@ def queue_view(queue: Queue) -> View:
         "messages": ready + queue.unacked,
         "messages_ready": ready,
         "messages_unacknowledged": queue.unacked,
-        "messages_ram": queue.memory_messages() + queue.unacked,
+        "messages_ram": queue.backlog.count - queue.backlog.paged + queue.unacked,
         "messages_paged_out": queue.backlog.paged,
         "message_bytes_ready": queue.backlog.body_bytes,
         "message_stats": {
@@ -118,10 +118,10 @@ def channel_view(channel: Channel) -> View:
         "confirm": channel.confirms is not None,
         "transactional": channel.transaction is not None,
         "consumer_count": len(channel.consumers),
-        "messages_unacknowledged": len(channel.unacked),
+        "messages_unacknowledged": channel.unacked.count,
         "messages_unconfirmed": 0 if channel.confirms is None else channel.confirms.outstanding,
         "prefetch_count": channel.prefetch,
-        "global_prefetch_count": channel.limit,
+        "global_prefetch_count": channel.asked,
         "connection_details": connection_details(peer),
     }
 
@@ -154,25 +154,25 @@ def consumer_view(consumer: Consumer) -> View:
 def unacked(broker: Broker, limit: int = 1000) -> list[View]:
     """Who holds which message and for how long, longest first; Leveret's own, RabbitMQ has no such list."""
     held = [
-        held_view(broker, channel, tag, message)
+        held_view(broker, channel, message)
         for peer in broker.peers.values()
         for channel in peer.channels.values()
-        for tag, message in channel.unacked.items()
+        for message in channel.unacked.oldest(limit)
     ]
     held.sort(key=lambda view: -float(view["held_ms"]))
     return held[:limit]
 
 
-def held_view(broker: Broker, channel: Channel, tag: int, message: Message) -> View:
+def held_view(broker: Broker, channel: Channel, message: Message) -> View:
     return {
         "queue": message.queue.name,
         "vhost": message.queue.vhost.name,
         "held_ms": max(0, broker.now - message.delivered_at),
-        "delivery_tag": tag,
+        "delivery_tag": message.tag,
         "redelivered": message.redelivered,
         "channel": channel.number,
         "connection": channel.peer.name,
         "client": channel.peer.view().get("user_provided_name", ""),
         "consumer_tag": "" if message.consumer is None else message.consumer.tag,
-        "body_bytes": len(message.body),
+        "body_bytes": message.body_bytes(),
     }

@@ -34,12 +34,40 @@ class Limits:
     channel_max: Annotated[
         int, About("channels per connection offered to clients; 0: no limit", least=0, most=PORT_MAX)
     ] = 2_047
+    connections_max: Annotated[
+        int,
+        About("open connections; 0: as many as the system lets the broker have files, less some for itself", least=0),
+    ] = 0
+    consumers_max: Annotated[int, About("consumers on one channel; 0: no limit", least=0)] = 10_000
+    unacked_max: Annotated[
+        int,
+        About(
+            "unacknowledged deliveries on one channel: beyond this it gets no more until some are acknowledged; "
+            "0: no limit",
+            least=0,
+        ),
+    ] = 2_000_000
+    queues_max: Annotated[int, About("queues in all virtual hosts; 0: no limit", least=0)] = 1_000_000
+    exchanges_max: Annotated[int, About("exchanges in all virtual hosts; 0: no limit", least=0)] = 100_000
+    bindings_max: Annotated[int, About("bindings in all virtual hosts; 0: no limit", least=0)] = 1_000_000
     heartbeat_s: Annotated[
         int, About("heartbeat interval offered to clients; 0: none", unit="seconds", least=0, most=65_535)
     ] = 60
     message_bytes_max: Annotated[
         int, About("largest message body; a larger one ends its channel", unit="bytes", least=1, most=2**31 - 1)
     ] = 134_217_728
+    nesting_max: Annotated[
+        int, About("levels of tables and arrays within a table, in arguments and headers", least=0, most=100)
+    ] = 100
+    unfinished_bytes_max: Annotated[
+        int,
+        About(
+            "parts of frames and messages of which the rest has not come, and transactions, of all connections together: "
+            "beyond this the connection that has most of it is closed",
+            unit="bytes",
+            least=1,
+        ),
+    ] = 536_870_912
     handshake_s: Annotated[
         float,
         About(
@@ -118,6 +146,22 @@ class Management:
     enabled: Annotated[bool, About("serve the HTTP API")] = True
     host: Annotated[str | None, About("address the HTTP API listens on; default: `host`")] = None
     port: Annotated[int, About("port of the HTTP API; 0 takes a free one", least=0, most=PORT_MAX)] = 15_672
+    connections_max: Annotated[
+        int, About("connections to the HTTP API; those beyond are closed at once", least=1, most=1_000_000)
+    ] = 200
+    request_s: Annotated[
+        float,
+        About(
+            "how long a request may take to arrive, from connecting or the last answer, and an answer to be read",
+            unit="seconds",
+            least=0.1,
+            most=86_400,
+        ),
+    ] = 30.0
+    body_bytes_max: Annotated[
+        int,
+        About("largest body of a request, and of what one `get` takes from a queue", unit="bytes", least=1),
+    ] = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)

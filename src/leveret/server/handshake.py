@@ -9,9 +9,10 @@ import platform
 from typing import TYPE_CHECKING
 
 from leveret import __version__
-from leveret.errors import ConnectionError
+from leveret.errors import ConnectionError, Sated
 from leveret.server.auth import credentials, unknown_mechanism
 from leveret.wire import methods as m
+from leveret.wire.machine import CLOSED
 from leveret.wire.spec import FRAME_MIN_SIZE
 
 if TYPE_CHECKING:
@@ -74,8 +75,12 @@ class Handshake:
             case m.ConnectionOpen():
                 self._open(session, method)
             case m.ConnectionClose():
-                if session.ending:
+                if session.wire.state == CLOSED:
+                    pass  # it had to wait, and meanwhile the broker closed the connection and was answered
+                elif session.ending:
                     session.send(0, m.ConnectionCloseOk())
+                elif any(channel.owing or channel.busy for channel in session.channels.values()):
+                    raise Sated
                 else:
                     session.end(f"closed by the client: {method.reply_code} {method.reply_text}")
                     session.send(0, m.ConnectionCloseOk())

@@ -35,7 +35,7 @@ class Protocol:
             self._mark_dirty,
             self.hold,
             self.release,
-            server.limits.message_bytes_max,
+            server.limits,
         )
         # What is left of it when the socket is handed over: TLS comes first (server/tls).
         self.handshake_s: float = server.limits.handshake_s
@@ -44,6 +44,7 @@ class Protocol:
         self._beat: asyncio.TimerHandle | None = None
         self._heard: int = 0
         self._silent_beats: int = 0
+        self._unfinished: int = 0
         self._written: bool = False
         self._opened: bool = False
         # Reading stops while there is any reason to.
@@ -76,6 +77,10 @@ class Protocol:
         self._turns.begin()
         session = self.session
         session.receive(data)
+        unfinished = session.wire.gathered() + session.uncommitted
+        if unfinished != self._unfinished:
+            self._unfinished = unfinished
+            self._server.unfinished.changed(session, unfinished)
         if not self._opened or session.ending:
             self._progress()
         if len(data) > PIECE_BYTES_MAX:
@@ -133,6 +138,8 @@ class Protocol:
             transport.close()
             if transport.get_write_buffer_size():  # a client that does not read must not keep the connection
                 self._loop.call_later(self._server.limits.close_s, self.abort)
+        elif session.ending:
+            self._progress()
         elif session.congested:
             self._relieve(transport)
 

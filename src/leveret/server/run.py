@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
@@ -21,6 +22,8 @@ from leveret.server.server import Server
 
 log = logging.getLogger("leveret.server")
 FILES_MAX: Final = 65_536
+STORE_FAILED: Final = os.EX_IOERR
+"""The exit code when the message store cannot go on: 74."""
 
 
 def run(config: Config, gauges: Gauges | None = None) -> int:
@@ -31,9 +34,10 @@ def run(config: Config, gauges: Gauges | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     _allow_many_files()
-    # The objects of a broker are few and long-lived or many and short-lived without cycles: full passes only cost.
+    # The objects of a broker are few and long-lived or many and short-lived without cycles: full passes only cost. The small ones
+    # are often and short: none may stop the loop for long.
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(20_000, 250, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, gauges))
 
@@ -70,7 +74,7 @@ async def _serve(config: Config, gauges: Gauges | None) -> int:
         await management.stop()
     for task in (stopping, failed):
         task.cancel()
-    return 0 if server.failure is None else 1
+    return 0 if server.failure is None else STORE_FAILED
 
 
 def _management(config: Config, server: Server) -> Management | None:

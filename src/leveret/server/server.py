@@ -10,43 +10,62 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from leveret.broker.broker import Broker
+from leveret.broker.quotas import Bounds
 from leveret.server import verbs
-from leveret.server.config import Config
+from leveret.server.config import Config, Limits
 from leveret.server.gauges import Gauges
 from leveret.server.handshake import Handshake
 from leveret.server.protocol import Protocol
 from leveret.server.session import Session
 from leveret.server.tls import TlsListener, make_context
 from leveret.server.turns import Turns
+from leveret.server.unfinished import Unfinished
 from leveret.server.watch import Watch
+from leveret.store.database import Database
 from leveret.store.patience import WAIT_MS
 from leveret.store.store import Store
 from leveret.wire.methods import Method
 
 log = logging.getLogger("leveret.server")
+RESERVED_FILES: Final = 64
+"""For the store and others, besides those of the HTTP API, which counts its own."""
 
 
 class Server:
-    def __init__(self, config: Config, gauges: Gauges | None = None) -> None:
+    """`gauges` and `open_database` are for tests, which put in their own."""
+
+    def __init__(
+        self,
+        config: Config,
+        gauges: Gauges | None = None,
+        open_database: Callable[[Path], Database] = Database,
+    ) -> None:
         self.config = config
         self.limits = config.limits
         self.loop = asyncio.get_running_loop()
         context = None if config.tls_port is None else make_context(config.ssl_options)
         self._tls = None if context is None else TlsListener(self, context)
         self.handshake = Handshake(config)
-        self.store = Store(config.directory, self._from_store_thread, self._fatal)
-        self.broker = Broker(self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000))
+        self.store = Store(config.directory, self._from_store_thread, self._fatal, open_database)
+        self.broker = Broker(
+            self.store, consumer_timeout_ms=int(config.limits.consumer_timeout_s * 1000), bounds=bounds(config.limits)
+        )
         self.broker.timers.changed = self._set_timer
         self.watch = Watch(self.broker.alarms, self.limits, gauges or Gauges(), config.directory, self.turn)
+        self.store.on_stuck = self.watch.stuck
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
         self.started_at_ms = self.now_ms()
+        self._sockets_max = sockets_max(config)
+        self.unfinished = Unfinished(config.limits.unfinished_bytes_max)
         self._listeners: list[asyncio.Server] = []
         self.port = 0  # in use, also where the system was to choose one; 0: not listening
         self.tls_port = 0
@@ -100,6 +119,7 @@ class Server:
             self._tls.close()
         self.turn()
         self.watch.stop()
+        self.broker.rest()
         for session in list(self._protocols):
             if session.router is None:
                 session.end("the broker stops")
@@ -131,9 +151,19 @@ class Server:
 
     def connected(self, protocol: Protocol) -> None:
         self._protocols[protocol.session] = protocol
+        if self.crowded:
+            protocol.session.close_reason = "there are as many connections as the system allows files"
+            protocol.abort()
+
+    @property
+    def crowded(self) -> bool:
+        """One more connection would need one of the files that the store and others may need."""
+        securing = 0 if self._tls is None else self._tls.securing
+        return len(self._protocols) + securing > self._sockets_max
 
     def disconnected(self, protocol: Protocol) -> None:
         self._protocols.pop(protocol.session, None)
+        self.unfinished.changed(protocol.session, 0)
         self.broker.peers.pop(id(protocol.session), None)
         if protocol.held_by_store:
             self._held.remove(protocol)
@@ -212,6 +242,25 @@ class Server:
             for protocol in held:
                 protocol.held_by_store = False
                 protocol.release()
+
+
+def sockets_max(config: Config) -> int:
+    """How many of the files that the system allows are left for clients."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    others = RESERVED_FILES + (config.management.connections_max if config.management.enabled else 0)
+    return max(1, files - others) if files != resource.RLIM_INFINITY else sys.maxsize
+
+
+def bounds(limits: Limits) -> Bounds:
+    return Bounds(
+        connections=limits.connections_max,
+        queues=limits.queues_max,
+        exchanges=limits.exchanges_max,
+        bindings=limits.bindings_max,
+        consumers=limits.consumers_max,
+        unacked=limits.unacked_max,
+        nesting=limits.nesting_max,
+    )
 
 
 def remove_stale(path: Path) -> None:

@@ -13,8 +13,10 @@ from leveret.broker.broker import Broker
 from leveret.broker.channel import Channel
 from leveret.broker.peer import Peer
 from leveret.broker.router import Router
-from leveret.errors import AMQPError, ChannelError
+from leveret.errors import AMQPError, ChannelError, Sated
 from leveret.server.certificate import CLEAR, Tls
+from leveret.server.config import Limits
+from leveret.server.refusals import short, with_method
 from leveret.wire.connection import Connection
 from leveret.wire.events import (
     Ack,
@@ -26,6 +28,7 @@ from leveret.wire.events import (
     ProtocolFailure,
     Publish,
 )
+from leveret.wire.machine import CLOSING
 from leveret.wire.methods import (
     BasicCancel,
     BasicGetOk,
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from leveret.broker.message import Message
 
 OUT_BYTES_MAX: Final = 1024 * 1024
-"""A session with more than this to write gets no deliveries until it is written."""
+"""A session with more than this to write gets no deliveries, nor messages it asks for, until it is written."""
 
 NO_ROUTE: Final = 312
 
@@ -57,11 +60,13 @@ class Session(Peer):
         mark_dirty: Callable[[], None],
         hold: Callable[[], None],
         release: Callable[[], None],
-        message_bytes_max: int,
+        limits: Limits,
     ) -> None:
         super().__init__()
         self.broker: Final = broker
-        self.wire: Final = Connection(True, message_bytes_max)
+        # What it asked for beyond what is good to be answered at once: done when the answers are written.
+        self._later: list[Event] = []
+        self.wire: Final = Connection(True, limits.message_bytes_max, limits.nesting_max)
         self.router: Router | None = None
         self._on_method: Final = on_method
         self._on_header: Final = on_header
@@ -120,9 +125,19 @@ class Session(Peer):
     def receive(self, data: bytes) -> None:
         """Everything that `data` says, in order. Errors end the channel or the connection, never this call."""
         events = self.wire.receive(data)
+        if self._later:
+            self._later.extend(events)
+        else:
+            self._handle_all(events)
+
+    def _handle_all(self, events: list[Event]) -> None:
         for event in events:
             try:
                 self._handle(event)
+            except Sated:
+                self._later = events[events.index(event) :]
+                self._hold()
+                break
             except ChannelError as error:
                 self.close_channel(event.channel, error)
             except AMQPError as error:
@@ -164,8 +179,10 @@ class Session(Peer):
         method = event.method
         if self.ending and method.class_id != 10:
             return
-        if event.channel == 0 and self.wire.closed_by_peer and method.name != "connection.close":
-            return
+        wire = self.wire
+        over = wire.closed_by_peer or (wire.state >= CLOSING and method.name != "connection.close-ok")
+        if over and event.channel == 0 and method.name != "connection.close":
+            return  # the wire is ahead: what came behind the method has ended the connection, and nobody is answered
         try:
             self._on_method(self, event.channel, method)
         except AMQPError as error:
@@ -173,7 +190,8 @@ class Session(Peer):
 
     def _rare(self, event: Event) -> None:
         if isinstance(event, HeaderReceived):
-            self._on_header(self)
+            if self.wire.state < CLOSING:
+                self._on_header(self)
         elif isinstance(event, HeaderMismatch):
             self.wire.refuse()
             self.end("wrong protocol header")
@@ -181,6 +199,22 @@ class Session(Peer):
             self.close(event.code, event.text, event.class_id, event.method_id)
         elif isinstance(event, ChannelFailure):
             raise ChannelError(event.code, event.text, event.class_id, event.method_id)
+
+    def drained(self) -> None:
+        """The answers are written."""
+        super().drained()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """With what was asked for besides, which waits again if it has to."""
+        if self._later:
+            later = self._later
+            self._later = []
+            self._release()
+            self._handle_all(later)
+
+    def spare_memory(self) -> None:
+        self.wire.addresses.forget()
 
     # ---- alarms
 
@@ -358,21 +392,8 @@ class Session(Peer):
         self._mark_dirty = self._hold = self._release = nothing
         self._last = None
         self._confirming = []
+        self._later = []
 
 
 def nothing() -> None:
     """Nobody writes, and nobody reads, any more."""
-
-
-def with_method(error: AMQPError, class_id: int, method_id: int) -> AMQPError:
-    """The error, saying which method it answers if it does not yet."""
-    if not error.class_id:
-        error.class_id = class_id
-        error.method_id = method_id
-    return error
-
-
-def short(text: str) -> str:
-    """Cut to what a short string holds, and readable: names in it may have come as octets that are not UTF-8."""
-    encoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
-    return encoded.decode() if len(encoded) <= 255 else encoded[:252].decode("utf-8", "ignore") + "..."

@@ -215,6 +215,10 @@ def _check(config: Config) -> None:
         raise ConfigError("ssl_options.fail_if_no_peer_cert needs ssl_options.verify = verify_peer (--tls-verify peer)")
     if config.tls_port is not None and config.tcp and 0 != config.tls_port == config.port:
         raise ConfigError(f"port and tls_port are both {config.port}")
+    if config.limits.unfinished_bytes_max < config.limits.message_bytes_max:
+        raise ConfigError(
+            "limits.unfinished_bytes_max is less than limits.message_bytes_max: no such message could come"
+        )
     if 0 < config.limits.frame_max < 4096:
         raise ConfigError(
             f"limits.frame_max = {config.limits.frame_max}: expected 0 or at least 4096 (AMQP 0-9-1 4.2.3)"

@@ -101,6 +101,10 @@ class TlsListener:
         self._securing: set[asyncio.Task[None]] = set()
         self.port = 0
 
+    @property
+    def securing(self) -> int:
+        return len(self._securing)
+
     async def listen(self, host: str, port: int) -> None:
         """OSError if it cannot. Port 0: `port` is the one that the system chose."""
         found = await self._server.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -129,6 +133,9 @@ class TlsListener:
             except OSError as error:
                 self._rest(listening, error)
                 return
+            if self._server.crowded:
+                accepted.close()
+                continue
             accepted.setblocking(False)
             task = self._server.loop.create_task(self._secure(accepted, f"{address[0]}:{address[1]}"))
             self._securing.add(task)

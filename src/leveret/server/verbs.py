@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from leveret.broker import basic, replies
 from leveret.broker.channel import Channel
 from leveret.broker.confirms import Confirms
 from leveret.broker.permissions import CONFIGURE, READ
 from leveret.broker.transaction import Transaction
-from leveret.errors import ChannelError, ConnectionError
+from leveret.errors import ChannelError, ConnectionError, Sated
+from leveret.server.session import OUT_BYTES_MAX
 from leveret.wire import methods as m
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 VERBS: dict[str, Callable[..., m.Method | None]] = {}
 
+
+DEFINING: Final = frozenset(
+    f"{kind}.{verb}" for kind in ("queue", "exchange") for verb in ("declare", "bind", "unbind", "delete")
+)
+"""Their replies wait for the disk if there is anything to be kept; many may wait together."""
+
+UNANSWERED: Final = frozenset({"basic.reject", "basic.nack", "basic.cancel-ok", "basic.recover-async"})
 
 V = TypeVar("V", bound=Callable[..., m.Method | None])
 
@@ -54,9 +62,32 @@ def call(session: Session, number: int, method: m.Method) -> None:
     function = VERBS.get(method.name)
     if function is None:
         raise ConnectionError(503, "COMMAND_INVALID - unimplemented method")
+    if must_wait(channel, method.name):
+        raise Sated
     reply = function(session, channel, method)
     if reply is not None and not getattr(method, "no_wait", False):
-        session.send(number, reply)
+        if method.name in DEFINING and (channel.owing or session.broker.store.defining):
+            answer_later(session, channel, reply)
+        else:
+            session.send(number, reply)
+
+
+def must_wait(channel: Channel, name: str) -> bool:
+    """Replies come in the order in which they were asked for, and some take their time: then the next question waits."""
+    return name not in UNANSWERED and (channel.busy or (channel.owing > 0 and name not in DEFINING))
+
+
+def answer_later(session: Session, channel: Channel, reply: m.Method) -> None:
+    """When it is on disk: what a client was told to be there, or gone, is so after a crash."""
+
+    def answer() -> None:
+        channel.owing -= 1
+        if not channel.closed:
+            session.send(channel.number, reply)
+        session.go_on()
+
+    channel.owing += 1
+    session.broker.store.after_commit(answer)
 
 
 def open_channel(session: Session, number: int) -> None:
@@ -70,7 +101,10 @@ def open_channel(session: Session, number: int) -> None:
 
 def close_channel(session: Session, number: int) -> None:
     """The client ends the channel: what it held goes back to the queues."""
-    channel = session.channels.pop(number, None)
+    channel = session.channels.get(number)
+    if channel is not None and (channel.owing or channel.busy):
+        raise Sated
+    session.channels.pop(number, None)
     session.send(number, m.ChannelCloseOk())
     if channel is not None:
         channel.close()
@@ -190,32 +224,28 @@ def queue_unbind(session: Session, channel: Channel, method: m.QueueUnbind) -> m
     return m.QueueUnbindOk()
 
 
-def answer_later(session: Session, channel: Channel, no_wait: bool, reply: m.Method) -> None:
-    """Answer when what was done is on disk: what a client was told to be gone does not come back after a crash."""
-
-    def answer() -> None:
-        if not channel.closed and not no_wait:
-            session.send(channel.number, reply)
-
-    session.broker.store.after_commit(answer)
-
-
 @verb("queue.purge")
 def queue_purge(session: Session, channel: Channel, method: m.QueuePurge) -> None:
-    count = find(session, channel, method.queue).purge()
-    answer_later(session, channel, method.no_wait, m.QueuePurgeOk(message_count=count))
+    def purged(count: int) -> None:
+        channel.busy = False
+        if method.no_wait:
+            session.go_on()
+        else:
+            answer_later(session, channel, m.QueuePurgeOk(message_count=count))
+
+    queue = find(session, channel, method.queue)
+    channel.busy = True
+    queue.purge(purged)
 
 
 @verb("queue.delete")
-def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method | None:
+def queue_delete(session: Session, channel: Channel, method: m.QueueDelete) -> m.Method:
     name = stripped(named(channel, method.queue))
     channel.vhost.permissions.require(session, CONFIGURE, "queue", name)
     if name not in channel.vhost.queues:
         return m.QueueDeleteOk(message_count=0)
     queue = channel.vhost.queue(name, session)
-    count = channel.vhost.delete_queue(queue, method.if_unused, method.if_empty)
-    answer_later(session, channel, method.no_wait, m.QueueDeleteOk(message_count=count))
-    return None
+    return m.QueueDeleteOk(message_count=channel.vhost.delete_queue(queue, method.if_unused, method.if_empty))
 
 
 # ---- consuming
@@ -260,22 +290,29 @@ def basic_cancel_ok(session: Session, channel: Channel, method: m.BasicCancelOk)
 
 @verb("basic.get")
 def basic_get(session: Session, channel: Channel, method: m.BasicGet) -> m.Method | None:
-    _get(session, channel, find(session, channel, method.queue), method.no_ack)
+    queue = find(session, channel, method.queue)
+    if session.wire.out_bytes > OUT_BYTES_MAX:
+        session.congested = True
+        raise Sated
+    _get(session, channel, queue, method.no_ack)
     return None
 
 
 def _get(session: Session, channel: Channel, queue: Queue, no_ack: bool) -> None:
     """Answer now, or when the first message has been read from the store."""
-    if channel.closed:
+    taken = None if queue.deleted or channel.closed else basic.get(channel, queue, no_ack)
+    if taken is None and queue.loading and not queue.deleted and not channel.closed:
+        channel.busy = True
+        queue.when_loaded(lambda: _get(session, channel, queue, no_ack))
         return
-    taken = None if queue.deleted else basic.get(channel, queue, no_ack)
     if taken is not None:
         message, tag = taken
         session.send_got(channel.number, tag, message, queue.ready)
-    elif not queue.deleted and queue.loading:
-        queue.when_loaded(lambda: _get(session, channel, queue, no_ack))
-    else:
+    elif not channel.closed:
         session.send(channel.number, m.BasicGetEmpty())
+    if channel.busy:
+        channel.busy = False
+        session.go_on()
 
 
 @verb("basic.reject")

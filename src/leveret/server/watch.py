@@ -26,6 +26,7 @@ class Watch:
         self._directory = directory
         self._turn = turn
         self._timer: asyncio.TimerHandle | None = None
+        self._stuck = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Measure now, and again every `alarm_check_s`."""
@@ -38,6 +39,15 @@ class Watch:
             self._timer.cancel()
             self._alarms.set(False, False)
 
+    def stuck(self, reason: str) -> None:
+        """The store waits for something (or, if empty, no more): until it goes on, publishers are blocked."""
+        if reason:
+            log.error("the message store cannot write and waits for %s; nothing is confirmed until then", reason)
+        else:
+            log.warning("the message store writes again; nothing was lost")
+        self._stuck = reason != ""
+        self.check()
+
     def check(self) -> None:
         """Measure, and set or clear the alarms."""
         alarms, limits, gauges = self._alarms, self._limits, self._gauges
@@ -49,7 +59,7 @@ class Watch:
         alarms.memory_used = gauges.memory_used()
         alarms.disk_free = gauges.disk_free(self._directory)
         memory = total > 0 and alarms.memory_used > alarms.memory_limit
-        disk = 0 < alarms.disk_free < alarms.disk_limit
+        disk = self._stuck or 0 < alarms.disk_free < alarms.disk_limit
         if (memory, disk) != (alarms.memory, alarms.disk):
             self._change(memory, disk)
 

@@ -22,7 +22,7 @@ POSITION_BITS: Final = 43
 LENGTH_BITS: Final = 31
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+@mypyc_attr(allow_interpreted_subclasses=True, acyclic=True)
 class Record:
     """A stored message. `id` is queue id and position, `expires` ms since the epoch or 0, `deliveries` how often it came
     back; a transient one was only paged out of memory and does not survive a restart.
@@ -85,6 +85,8 @@ class Batch:
         self.pending_bytes: int = 0
         self.count: int = 0
         self.empty: bool = True
+        # Rows that are to be changed or deleted; those that are to be written are in `count`.
+        self.changes: int = 0
         # The queues that messages were added to, and how many were acknowledged since the turn before.
         self.queues: set[int] = set()
         self._queue: int = -1
@@ -112,11 +114,13 @@ class Batch:
         record.state = REMOVED
         self.acknowledged += 1
         self._last.removes.append(record.id)
+        self.changes += 1
         self._account(record.id >> POSITION_BITS, -1, -record.length())
         self.empty = False
 
     def touch(self, record: Record) -> None:
         self._last.touches.append(record)
+        self.changes += 1
         self.empty = False
 
     def barrier(self) -> int:

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from leveret.store.batch import LENGTH_BITS, POSITION_BITS, Statements
-from leveret.store.schema import damaged, open_database
+from leveret.store.faults import unusable
+from leveret.store.schema import empty_log, open_database
 
 SLICE_ROWS: Final = 5_000
 """Rows of a deleted queue that go in one transaction, so that other commits do not wait long."""
@@ -35,6 +37,15 @@ QUEUES: Final = (
 ACCOUNT: Final = (
     "update queue set messages = messages + ?, bytes = bytes + ?, delivered = max(delivered, ?) where id = ?"
 )
+
+
+NEXT_TRANSIENT: Final = "select id from message where transient = 1 and id >= ? order by id limit 1"
+TRANSIENTS: Final = "select count(*), sum(length(data)) from message where transient = 1 and id between ? and ?"
+
+
+def last_of(queue_id: int) -> int:
+    """The highest id that a message of the queue can have."""
+    return (queue_id + 1 << POSITION_BITS) - 1
 
 
 class Row(NamedTuple):
@@ -76,6 +87,8 @@ class Recovered:
     exchanges: list[ExchangeRow] = field(default_factory=list)
     bindings: list[BindingRow] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    dead: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges of message ids whose rows are still to be deleted; their queues' numbers are not free."""
 
 
 @dataclass
@@ -88,6 +101,8 @@ class Load:
     limit_bytes: int
     callback: Callable[[list[Row]], None]
     rows: list[Row] = field(default_factory=list)
+    tried: bool = False
+    """Nothing of it was on disk when it was looked for while a commit was stuck."""
 
 
 @dataclass
@@ -98,12 +113,20 @@ class Work:
     others: list[tuple[int, str, tuple[object, ...]]]
     accounts: list[tuple[int, int, int, int]]
     loads: list[Load]
+    done: Callable[[], None] = lambda: None
+    """For the loop to call once it is committed."""
+
+
+Range = tuple[int, int]
+"""The first and the last id of messages."""
 
 
 class Database:
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path: Final = path
         self._connection = open_database(path)
+        # Rows that were found dead at the start, in order: nobody is to see them while they are being deleted.
+        self._dead: list[Range] = []
 
     def commit(self, work: Work) -> None:
         """One transaction, synced to disk when this returns; then the loads, which see it. Any error means: not done."""
@@ -123,7 +146,17 @@ class Database:
             self._connection.executemany(ACCOUNT, work.accounts)
         execute("commit")
         for load in work.loads:
-            self._load(load)
+            self.load(load)
+
+    def roll_back(self) -> None:
+        """Undo what `commit` or `delete_slice` had done when it failed."""
+        if self._connection.in_transaction:
+            self._connection.rollback()
+
+    def make_room(self) -> None:
+        """Give back what the WAL takes of a full disk, as far as the database has room for what is in it."""
+        with suppress(sqlite3.OperationalError):
+            empty_log(self._connection)
 
     def _segment(self, segment: Statements) -> None:
         execute = self._connection.execute
@@ -136,23 +169,37 @@ class Database:
         if segment.removed:
             execute(REMOVE, (segment.removed,))
 
-    def _load(self, load: Load) -> None:
+    def load(self, load: Load) -> None:
+        """What is committed of it."""
         first = load.queue_id << POSITION_BITS | load.first
-        last = (load.queue_id + 1 << POSITION_BITS) - 1
         mask = (1 << POSITION_BITS) - 1
         left = load.limit_bytes
-        rows = self._connection.execute(
-            "select id, deliveries, expires, transient, data from message where id between ? and ? order by id limit ?",
-            (first, last, load.limit_count),
-        )
-        for number, deliveries, expires, transient, data in rows:
-            load.rows.append(Row(number & mask, deliveries, expires, bool(transient), data))
-            left -= len(data)
-            if left <= 0:
-                break
-        rows.close()
+        for lowest, highest in self._living(first, last_of(load.queue_id)):
+            rows = self._connection.execute(
+                "select id, deliveries, expires, transient, data from message where id between ? and ? "
+                "order by id limit ?",
+                (lowest, highest, load.limit_count - len(load.rows)),
+            )
+            for number, deliveries, expires, transient, data in rows:
+                load.rows.append(Row(number & mask, deliveries, expires, bool(transient), data))
+                left -= len(data)
+                if left <= 0:
+                    break
+            rows.close()
+            if left <= 0 or len(load.rows) >= load.limit_count:
+                return
 
-    def ranges_gone(self) -> list[tuple[int, int]]:
+    def _living(self, first: int, last: int) -> Iterator[Range]:
+        """The parts of a range that are not dead, of which there are nearly always none."""
+        for dead_first, dead_last in self._dead:
+            if dead_last >= first and dead_first <= last:
+                if first < dead_first:
+                    yield first, dead_first - 1
+                first = dead_last + 1
+        if first <= last:
+            yield first, last
+
+    def ranges_gone(self) -> list[Range]:
         """Ranges of ids that are still to be deleted."""
         return self._connection.execute("select first, last from gone order by first").fetchall()
 
@@ -164,41 +211,46 @@ class Database:
         deleted = execute(f"delete from message where id in ({chosen})", (first, last, SLICE_ROWS)).rowcount
         done = deleted < SLICE_ROWS
         if done:
-            execute("delete from gone where first = ?", (first,))
+            execute("delete from gone where first = ? and last = ?", (first, last))
         execute("commit")
         return done
 
     def recover(self) -> Recovered:
-        """What there is. Deletions under way are finished and transient messages deleted first: a restart ends them."""
+        """What there is. What was deleted or not meant to survive is not seen any more; most of it is yet to be deleted."""
         try:
-            self._finish_deletions()
-            self._drop_transients()
             execute = self._connection.execute
+            rows = execute(QUEUES).fetchall()
+            self._bury_orphans({row[0] for row in rows})
+            self._dead = self.ranges_gone()
+            self._drop_transients([row[0] for row in rows])
             queues = [self._queue(*row) for row in execute(QUEUES)]
             exchanges = [ExchangeRow(*row) for row in execute("select vhost, name, definition from exchange")]
             bindings = [BindingRow(*row) for row in execute("select key, vhost, definition from binding")]
             settings = dict(execute("select key, value from setting"))
         except sqlite3.Error as error:
-            raise damaged(self._path, error) from None
-        return Recovered(queues, exchanges, bindings, settings)
+            raise unusable(self.path, error) from None
+        return Recovered(queues, exchanges, bindings, settings, self._dead)
 
-    def _finish_deletions(self) -> None:
-        """What was purged or deleted before the end must neither be read again nor hold its queue's number."""
-        for first, last in self.ranges_gone():
-            while not self.delete_slice(first, last):
-                pass
+    def _bury_orphans(self, queues: set[int]) -> None:
+        """Paged messages of queues that were not durable are dead, by the queue."""
+        execute = self._connection.execute
+        found = execute(NEXT_TRANSIENT, (0,)).fetchone()
+        while found is not None:
+            number = found[0] >> POSITION_BITS
+            if number not in queues:
+                execute("insert or replace into gone values (?, ?)", (number << POSITION_BITS, last_of(number)))
+            found = execute(NEXT_TRANSIENT, (number + 1 << POSITION_BITS,)).fetchone()
 
-    def _drop_transients(self) -> None:
+    def _drop_transients(self, queues: list[int]) -> None:
+        """Those that were paged in a durable queue."""
         execute = self._connection.execute
         execute("begin immediate")
-        per_queue = execute(
-            f"select id >> {POSITION_BITS}, count(*), sum(length(data)) from message "
-            f"where transient = 1 group by id >> {POSITION_BITS}"
-        ).fetchall()
-        for queue_id, count, size in per_queue:
-            execute(ACCOUNT, (-count, -size, -1, queue_id))
-        if per_queue:
-            execute("delete from message where transient = 1")
+        for number in queues:
+            for part in self._living(number << POSITION_BITS, last_of(number)):
+                count, size = execute(TRANSIENTS, part).fetchone()
+                if count:
+                    execute(ACCOUNT, (-count, -size, -1, number))
+                    execute("delete from message where transient = 1 and id between ? and ?", part)
         execute("commit")
 
     def _queue(
@@ -212,18 +264,22 @@ class Database:
         size: int,
         delivered: int,
     ) -> QueueRow:
-        first, last = number << POSITION_BITS, (number + 1 << POSITION_BITS) - 1
+        first, last = number << POSITION_BITS, last_of(number)
         (highest,) = self._connection.execute(
             "select max(id) from message where id between ? and ?", (first, last)
         ).fetchone()
-        position = -1 if highest is None else highest - first
+        # New messages go behind what is dead as well: that may reach beyond the last row.
+        dead = [dead_last for dead_first, dead_last in self._dead if first <= dead_first and dead_last <= last]
+        position = max([highest if highest is not None else first - 1, *dead]) - first
         return QueueRow(number, vhost, name, priority, definition, messages, size, delivered, max(position, delivered))
 
     def close(self) -> None:
-        """Move the WAL into the database and close it; a transaction that failed half way is undone."""
+        """Move the WAL into the database and close it; a transaction that failed half way is undone.
+
+        If there is no room for that, the next start reads the WAL.
+        """
         try:
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            self._connection.execute("pragma wal_checkpoint(truncate)")
+            self.roll_back()
+            self.make_room()
         finally:
             self._connection.close()

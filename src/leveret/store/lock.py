@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from leveret.errors import StoreError
+from leveret.errors import StoreInUse
 
 
 class DirectoryLock:
@@ -19,7 +19,7 @@ class DirectoryLock:
         except OSError:
             holder = os.read(self._file, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(self._file)
-            raise StoreError(
+            raise StoreInUse(
                 f"{directory} is in use by the broker with process id {holder}; stop it or choose another --data"
             ) from None
         os.ftruncate(self._file, 0)

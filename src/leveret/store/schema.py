@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from leveret.errors import StoreError
+from leveret.store.faults import unusable
 
 APPLICATION_ID: Final = 0x4C455652  # "LEVR"
 VERSION: Final = 2
@@ -57,6 +58,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     new = not path.exists() or path.stat().st_size == 0
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        new = new or _unfinished(connection)
         if not new:
             _check(connection, path)
         connection.execute(f"pragma page_size = {PAGE_BYTES}")
@@ -69,9 +71,30 @@ def open_database(path: Path) -> sqlite3.Connection:
             _create(connection)
         else:
             _migrate(connection)
+            # What a sync that failed before the last crash left in the log, the system may believe to be written.
+            empty_log(connection)
     except sqlite3.Error as error:
-        raise damaged(path, error) from None
+        raise unusable(path, error) from None
     return connection
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Move what the log holds into the database, and shorten it; who reads an older state keeps it from the latter.
+
+    They are not waited for: a backup, a check or a replicator may go on for hours.
+    """
+    (patience_ms,) = connection.execute("pragma busy_timeout").fetchone()
+    connection.execute("pragma busy_timeout = 0")
+    try:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    finally:
+        connection.execute(f"pragma busy_timeout = {patience_ms}")
+
+
+def _unfinished(connection: sqlite3.Connection) -> bool:
+    """A file that the power was lost for before the transaction that makes its tables: there is nothing in it at all."""
+    marks = [connection.execute(f"pragma {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    return marks == [0, 0] and connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -88,7 +111,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
         version += 1
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """StoreError if it is another program's database, or one of a version that we do not know."""
     application_id = connection.execute("pragma application_id").fetchone()[0]
     version = connection.execute("pragma user_version").fetchone()[0]
     if application_id != APPLICATION_ID:
@@ -100,14 +124,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer Leveret (format {version}, this one reads up to {VERSION}); "
             "upgrade Leveret or choose another --data directory (nothing was changed)"
         )
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    check_ours(connection, path)
     if path.stat().st_size <= CHECKED_BYTES_MAX:
         report = connection.execute("pragma quick_check(1)").fetchone()[0]
         if report != "ok":
-            raise damaged(path, report)
-
-
-def damaged(path: Path, reason: object) -> StoreError:
-    return StoreError(
-        f"{path} cannot be read as a message store ({reason}); restore it from a backup, or rescue what is left with "
-        "`sqlite3 leveret.db .recover`, or start with another --data directory (nothing was changed)"
-    )
+            raise unusable(path, report)

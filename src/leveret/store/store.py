@@ -1,37 +1,41 @@
 """The durable message store: gathers what is to be kept, and commits it on a thread of its own.
 
 Group commit without a timer: while one transaction commits, the next batch gathers (patience tells the one exception).
-Everything but `_run` happens on the event loop's thread; the store's thread only runs prepared statements, so that the
-interpreter lock is free meanwhile.
+Everything here happens on the event loop's thread; the store's thread (store/committer) only runs prepared statements, so
+that the interpreter lock is free meanwhile.
 
 After a crash, at whatever moment, the database holds exactly the batches whose commit had returned:
 1. before a batch's commit returned: none of its records is there, and none of them was reported durable;
 2. after it returned, before the report: its records are there though nobody was told; publishers send them again;
 3. a message acknowledged whose removal was not committed is there and will be delivered again, marked redelivered;
-4. a queue deleted or purged in a committed batch is gone, though its rows may still have to be deleted (table `gone`).
+4. a queue deleted or purged in a committed batch is gone, though its rows may still have to be deleted (table `gone`); that
+   goes on after the start, and nobody sees them meanwhile.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from leveret.errors import StoreError
 from leveret.store.batch import COMMITTING, DURABLE, GATHERED, IDLE, POSITION_BITS, Batch, Record
-from leveret.store.database import Database, Load, Recovered, Row, Work
+from leveret.store.committer import Committer
+from leveret.store.database import Database, Load, Range, Recovered, Row, Work
+from leveret.store.directory import make_directory
 from leveret.store.lock import DirectoryLock
 from leveret.store.patience import Patience
 
 FILE_NAME: Final = "leveret.db"
+CROWDED_ROWS: Final = 20_000
 
 
 class Store:
     """`notify(call)` makes the loop call `call` soon, from any thread; `fatal(error)` is told of a failed commit, after
     which nothing is committed any more. `directory` None keeps nothing: everything is durable at once.
+
+    On a full disk a commit is tried until there is room: `on_stuck` is told when that begins (with what is waited for) and
+    when it is over (with nothing). Meanwhile everything gathers, and what is on disk can be read.
     """
 
     def __init__(
@@ -42,30 +46,28 @@ class Store:
         open_database: Callable[[Path], Database] = Database,
     ) -> None:
         self.directory: Final = directory
-        self._notify = notify
         self._fatal = fatal
         self._lock: DirectoryLock | None = None
-        self._database: Database | None = None
+        self._committer: Committer | None = None
         self._batch = Batch()
         self._others: list[tuple[int, str, tuple[object, ...]]] = []
         self._loads: list[Load] = []
         self._reports: list[Callable[[], None]] = []
         self._committing: Batch | None = None
+        self._committing_others = False
         self._failed = False
-        self._inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._committer = threading.Thread(target=self._run, name="leveret-store", daemon=True)
-        self._gone: deque[tuple[int, int]] = deque()
-        self._gone_reports: dict[int, Callable[[], None]] = {}
         self.commits: int = 0
+        self.stuck: bool = False
+        self.on_stuck: Callable[[str], None] = lambda reason: None
         self.waiting: bool = False
         self._stored: dict[int, int] = {}
         self._patience = Patience(self._stored)
         self._now_ms = 0
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             self._lock = DirectoryLock(directory)
             try:
-                self._database = open_database(directory / FILE_NAME)
+                self._committer = Committer(open_database(directory / FILE_NAME), notify, self._set_stuck, self._stop)
             except BaseException:
                 self._lock.release()
                 raise
@@ -74,35 +76,46 @@ class Store:
 
     def recover(self) -> Recovered:
         """What survived. Call once, before `start`. StoreError if it cannot be read."""
-        recovered = self._database.recover() if self._database is not None else Recovered()
+        committer = self._committer
+        if committer is None:
+            return Recovered()
+        recovered = committer.database.recover()
         self._stored.update((row.id, row.messages) for row in recovered.queues)
+        for dead in recovered.dead:
+            committer.delete(dead, lambda: None)
         return recovered
 
     def start(self) -> None:
         """From now on what is gathered is committed."""
-        if self._database is not None:
-            self._committer.start()
+        if self._committer is not None:
+            self._committer.thread.start()
 
     def close(self) -> None:
-        """Commit what was gathered, report it, and end. Reports are made by this call, not through `notify`."""
-        if self._database is None:
+        """Commit what was gathered, report it, and end. Reports are made by this call, not through `notify`.
+
+        What cannot be committed now, because the disk is full, is given up: `fatal` is told.
+        """
+        committer, self._committer = self._committer, None
+        if committer is None:
             return
-        if self._committer.is_alive():
-            reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-            self._notify, before = reports.put, self._notify
-            while not self._failed and (self._committing is not None or self._something()):
-                if self._committing is None:
-                    self._hand_over()
-                reports.get()()
-            self._notify = before
-            self._inbox.put(None)
-            self._committer.join()
-        database, self._database = self._database, None
+        if committer.thread.is_alive():
+            self._finish(committer)
         try:
-            database.close()
+            committer.database.close()
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+    def _finish(self, committer: Committer) -> None:
+        reports: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        notify, committer.notify = committer.notify, reports.put
+        committer.hurry()
+        while not self._failed and (self._committing is not None or self._something()):
+            if self._committing is None:
+                self._hand_over(committer)
+            reports.get()()
+        committer.notify = notify
+        committer.end()
 
     # ---- messages
 
@@ -209,8 +222,11 @@ class Store:
         if self.directory is None:
             return
         self._other("insert or replace into gone values (?, ?)", first, last)
-        self._gone_reports[first] = on_gone
-        self._reports.append(lambda: self._gone.append((first, last)))
+        self._reports.append(lambda: self._delete((first, last), on_gone))
+
+    def _delete(self, gone: Range, on_gone: Callable[[], None]) -> None:
+        if self._committer is not None:
+            self._committer.delete(gone, on_gone)
 
     # ---- committing
 
@@ -221,9 +237,19 @@ class Store:
         return self._batch.pending_bytes + (0 if committing is None else committing.pending_bytes)
 
     @property
+    def defining(self) -> bool:
+        """Something was declared, bound, changed or deleted that is not on disk yet."""
+        return bool(self._others) or self._committing_others
+
+    @property
     def pending_count(self) -> int:
         committing = self._committing
         return self._batch.count + (0 if committing is None else committing.count)
+
+    @property
+    def crowded(self) -> bool:
+        """So much is gathered that long work, which goes on turn by turn, had better wait until it is handed over."""
+        return self._batch.count + self._batch.changes > CROWDED_ROWS
 
     def flush_soon(self, now_ms: int) -> None:
         """Called at the end of every turn of the loop: commit what is gathered, unless a commit is under way.
@@ -232,10 +258,31 @@ class Store:
         """
         self._now_ms = now_ms
         self.waiting = False
+        committer = self._committer
+        if committer is None:
+            return
+        if self.stuck and self._loads:
+            self._read(committer)
         if self._committing is None and not self._batch.empty and not self._failed:
             self.waiting = not self._asked_for() and self._patience.waits(self._batch, now_ms)
             if not self.waiting:
-                self._hand_over()
+                self._hand_over(committer)
+
+    def _read(self, committer: Committer) -> None:
+        """What is on disk can be read while a commit is stuck. What is not there yet comes with the batch that has it."""
+        loads = [load for load in self._loads if not load.tried]
+        self._loads = [load for load in self._loads if load.tried]
+        if loads:
+            committer.read(loads, lambda: self._looked(loads))
+
+    def _looked(self, loads: list[Load]) -> None:
+        for load in loads:
+            load.tried = True
+            if load.rows:
+                load.callback(load.rows)
+            else:
+                self._batch.barrier()
+                self._loads.append(load)
 
     def _asked_for(self) -> bool:
         """Whether more than messages is gathered: something that is waited for, and that no acknowledgement spares."""
@@ -244,7 +291,7 @@ class Store:
     def _something(self) -> bool:
         return not self._batch.empty or bool(self._batch.delivered)
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, committer: Committer) -> None:
         batch = self._batch
         self._committing = batch
         segments = batch.prepare()
@@ -255,58 +302,30 @@ class Store:
         ]
         for number, messages in batch.messages.items():
             self._stored[number] = self._stored.get(number, 0) + messages
-        work = Work(segments, self._others, accounts, self._loads)
-        self._batch, self._others, self._loads = Batch(), [], []
-        reports, self._reports = self._reports, []
-        self._done = lambda: self._committed(batch, work, reports)
-        self._inbox.put(work)
+        others, loads, reports = self._others, self._loads, self._reports
+        self._committing_others = bool(others)
+        self._batch, self._others, self._loads, self._reports = Batch(), [], [], []
+        # What `done` holds on to must not hold on to the work, whose messages are to be free as soon as they are written.
+        committer.put(Work(segments, others, accounts, loads, lambda: self._committed(batch, loads, reports)))
 
-    def _committed(self, batch: Batch, work: Work, reports: list[Callable[[], None]]) -> None:
+    def _committed(self, batch: Batch, loads: list[Load], reports: list[Callable[[], None]]) -> None:
         self._committing = None
+        self._committing_others = False
         self.commits += 1
         batch.durable()
         for report in reports:
             report()
-        for load in work.loads:
+        for load in loads:
             load.callback(load.rows)
-        if self._gone and self._committing is None:
-            self._inbox.put(Work([], [], [], []))
         self.flush_soon(self._now_ms)
+
+    def _set_stuck(self, reason: str) -> None:
+        self.stuck = reason != ""
+        self.on_stuck(reason)
 
     def _stop(self, error: BaseException) -> None:
         self._failed = True
         self._fatal(error)
-
-    # ---- the store's thread
-
-    def _run(self) -> None:
-        database = self._database
-        if database is None:
-            raise StoreError("a store in memory has no thread")
-        try:
-            while True:
-                work = self._next()
-                if work is None:
-                    return
-                if work.segments:
-                    done = self._done
-                    database.commit(work)
-                    self._notify(done)
-        except BaseException as error:
-            failure = error
-            self._notify(lambda: self._stop(failure))
-
-    def _next(self) -> Work | None:
-        """The next work; while there is none, rows of deleted queues go, slice by slice."""
-        database = self._database
-        while self._gone and self._inbox.empty() and database is not None:
-            first, last = self._gone[0]
-            if database.delete_slice(first, last):
-                self._gone.popleft()
-                report = self._gone_reports.pop(first, None)
-                if report is not None:
-                    self._notify(report)
-        return self._inbox.get()
 
 
 __all__ = ["IDLE", "Record", "Recovered", "Row", "Store"]

@@ -11,10 +11,14 @@ from typing import Final
 from leveret.wire.events import Address
 from leveret.wire.machine import CHANNEL_OPENING
 from leveret.wire.methods import Method
+from leveret.wire.pieces import Pieces
 
 IDLE: Final = 0
 AWAIT_HEADER: Final = 1
 AWAIT_BODY: Final = 2
+
+SMALL_HEADER_BYTES: Final = 1_024
+"""A header frame that is larger is counted while its body is awaited."""
 
 NO_METHOD: Final = "expected method frame, got non method frame instead"
 
@@ -31,8 +35,10 @@ class ChannelMachine:
         self.delivery_tag: int = 0
         self.redelivered: bool = False
         self.header: bytes = b""
-        self.parts: list[bytes] = []
+        self.parts: Final = Pieces()
         self.missing: int = 0
+        # Octets of it that the connection counts as unfinished.
+        self.held: int = 0
 
     def expect_content(self, address: Address | None, method: Method | None) -> None:
         self.stage = AWAIT_HEADER
@@ -44,7 +50,8 @@ class ChannelMachine:
         self.stage = IDLE
         self.method = None
         self.header = b""
-        self.parts = []
+        self.parts.clear()
+        self.held = 0
         self.missing = 0
 
     def awaited(self) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.errors import CodecError
-from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, ChannelMachine
+from leveret.wire.addresses import Addresses
+from leveret.wire.channel import AWAIT_BODY, AWAIT_HEADER, IDLE, NO_METHOD, SMALL_HEADER_BYTES, ChannelMachine
 from leveret.wire.events import (
     Ack,
     Address,
@@ -42,26 +43,34 @@ from leveret.wire.machine import (
 from leveret.wire.methods import Method, UnknownMethod, decode_method
 from leveret.wire.sender import Sender
 from leveret.wire.spec import PROTOCOL_HEADER
+from leveret.wire.values import NESTING_MAX
 
-ADDRESSES_MAX: Final = 16_384
-"""Addresses a connection remembers; beyond that it starts afresh, so a flood of routing keys costs no memory."""
 MESSAGE_BYTES_MAX: Final = 134_217_728
 
 
 class Connection(Sender):
-    """One connection's end. `server` tells the role; content larger than `message_bytes_max` is refused."""
+    """One connection's end. `server` tells the role; content larger than `message_bytes_max`
+    and tables nested deeper than `nesting_max` are refused.
+    """
 
-    def __init__(self, server: bool, message_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+    def __init__(
+        self, server: bool, message_bytes_max: int = MESSAGE_BYTES_MAX, nesting_max: int = NESTING_MAX
+    ) -> None:
         super().__init__(server)
+        self._nesting_max: Final = nesting_max
         self.message_bytes_max: Final = message_bytes_max
         self.heard: int = 0
         self._gatherer = Gatherer()
-        self._addresses: dict[bytes, Address] = {}
+        self.addresses: Final = Addresses()
         self._events: list[Event] = []
         self._failed: bool = False
         self._finder = CloseFinder()
         # connection.close has come: nobody waits any more for answers to what came before it.
         self.closed_by_peer: bool = False
+
+    def gathered(self) -> int:
+        """Octets held of what is not complete: frames and messages."""
+        return self._gatherer.pieces.octets + self.unfinished
 
     # ---- bytes in, events out
 
@@ -82,7 +91,8 @@ class Connection(Sender):
         while not self._failed and end - pos >= 7:
             size = data[pos + 3] << 24 | data[pos + 4] << 16 | data[pos + 5] << 8 | data[pos + 6]
             if self.frame_max and size > self.frame_max - 8:
-                self._fail_frame(data, pos, size)
+                text = f"frame of {size + 8} octets is larger than frame_max {self.frame_max}"
+                self._fail(0, 501, f"FRAME_ERROR - type {data[pos]}: {text}")
                 break
             stop = pos + 7 + size
             if stop >= end:
@@ -193,11 +203,11 @@ class Connection(Sender):
                 channel.state = CHANNEL_OPEN
             elif name == "channel.close":
                 channel.state = CHANNEL_CLOSED_BY_PEER
-                channel.drop_content()
+                self.drop_content(channel)
             self._events.append(MethodReceived(channel.number, method))
 
     def _publish(self, channel: ChannelMachine, payload: bytes) -> None:
-        address = self._addresses.get(payload)
+        address = self.addresses.known.get(payload)
         if address is None:
             address = self._address(channel.number, payload, 6, 1)
             if address is None:
@@ -213,7 +223,7 @@ class Connection(Sender):
         channel.delivery_tag = int.from_bytes(payload[at : at + 8], "big")
         channel.redelivered = payload[at + 8] & 1 == 1
         tail = payload[at + 9 :]
-        address = self._addresses.get(tail)
+        address = self.addresses.known.get(tail)
         if address is None:
             address = self._address(channel.number, tail, 0, 0)
             if address is None:
@@ -221,25 +231,14 @@ class Connection(Sender):
         channel.expect_content(address, None)
 
     def _address(self, number: int, payload: bytes, start: int, bits: int) -> Address | None:
-        """Exchange and routing key at `start`, then `bits` octets of flags; remembered under `payload`."""
-        n = len(payload)
-        middle = start + 1 + payload[start] if start < n else n
-        end = middle + 1 + payload[middle] if middle < n else n
-        if middle >= n or end + bits != n:
+        address = self.addresses.read(payload, start, bits)
+        if address is None:
             self._fail(number, 501, "FRAME_ERROR - the method's arguments do not fit", 60, 40 if bits else 60)
-            return None
-        exchange = payload[start + 1 : middle].decode("utf-8", "surrogateescape")
-        key = payload[middle + 1 : end].decode("utf-8", "surrogateescape")
-        flags = payload[end] if bits else 0
-        address = Address(exchange, key, flags & 1 == 1, flags & 2 == 2, payload[start:end])
-        if len(self._addresses) >= ADDRESSES_MAX:
-            self._addresses.clear()
-        self._addresses[payload] = address
         return address
 
     def _decode(self, number: int, payload: bytes) -> Method | None:
         try:
-            return decode_method(payload)
+            return decode_method(payload, self._nesting_max)
         except UnknownMethod as error:
             self._fail(number, 503, f"COMMAND_INVALID - {error}", error.class_id, error.method_id)
         except CodecError as error:
@@ -265,7 +264,7 @@ class Connection(Sender):
         size = int.from_bytes(data[start + 4 : start + 12], "big")
         if size > self.message_bytes_max:
             channel.state = CHANNEL_FAILED
-            channel.drop_content()
+            self.drop_content(channel)
             text = f"message size {size} is larger than configured max size {self.message_bytes_max}"
             self._events.append(ChannelFailure(channel.number, 406, f"PRECONDITION_FAILED - {text}", 60, 40))
             return
@@ -274,6 +273,9 @@ class Connection(Sender):
         channel.stage = AWAIT_BODY
         if size == 0:
             self._complete(channel, b"")
+        elif stop - start > SMALL_HEADER_BYTES:
+            channel.held = stop - start
+            self.unfinished += stop - start
 
     def _body(self, channel: ChannelMachine, data: bytes, start: int, stop: int) -> None:
         size = stop - start
@@ -282,10 +284,12 @@ class Connection(Sender):
             return
         channel.missing -= size
         if channel.missing:
-            channel.parts.append(data[start:stop])
-        elif channel.parts:
-            channel.parts.append(data[start:stop])
-            self._complete(channel, b"".join(channel.parts))
+            channel.parts.add(data[start:stop])
+            channel.held += size
+            self.unfinished += size
+        elif channel.held:
+            channel.parts.add(data[start:stop])
+            self._complete(channel, channel.parts.take())
         else:
             self._complete(channel, data[start:stop])
 
@@ -310,8 +314,8 @@ class Connection(Sender):
                 )
             )
         channel.stage = IDLE
-        if method is not None or channel.parts:
-            channel.drop_content()
+        if method is not None or channel.held:
+            self.drop_content(channel)
 
     # ---- the connection's own channel, and channels that are not open
 
@@ -387,10 +391,6 @@ class Connection(Sender):
 
     def _fail_method(self, number: int, code: int, text: str, method: Method) -> None:
         self._fail(number, code, text, method.class_id, method.method_id)
-
-    def _fail_frame(self, data: bytes, pos: int, size: int) -> None:
-        text = f"frame of {size + 8} octets is larger than frame_max {self.frame_max}"
-        self._fail(0, 501, f"FRAME_ERROR - type {data[pos]}: {text}")
 
     def _fail_type(self, kind: int, number: int, data: bytes, start: int, stop: int) -> None:
         self._fail(number, 501, f"FRAME_ERROR - unknown frame type {kind}, first octets {data[start:stop][:16]!r}")

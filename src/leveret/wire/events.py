@@ -7,7 +7,7 @@ Made by wire/connection, read by server/session and client/transport.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from leveret.wire.methods import Method
 
@@ -25,7 +25,7 @@ class Address:
         self.mandatory: Final = mandatory
         self.immediate: Final = immediate
         self.encoded: Final = encoded
-        self.route: object = None
+        self.route: list[Any] | None = None
         self.route_epoch: int = -1
 
 

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Final
 
 from leveret.wire.methods import ConnectionClose, ConnectionCloseOk, Method
+from leveret.wire.pieces import Pieces
 
 OVERHEAD: Final = 8
 """Octets of a frame around its payload: type, channel, size, frame-end."""
@@ -32,26 +33,20 @@ class Gatherer:
     """
 
     def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.gathered: int = 0
+        self.pieces: Final = Pieces()
         self.wanted: int = 0
 
     def feed(self, data: bytes) -> bytes:
         """Everything held and `data`, or b"" while the frame that was begun is still incomplete."""
-        if not self.pieces:
+        pieces = self.pieces
+        if not pieces.octets:
             return data
-        self.pieces.append(data)
-        self.gathered += len(data)
-        if self.gathered < self.wanted:
-            return b""
-        whole = b"".join(self.pieces)
-        self.pieces = []
-        return whole
+        pieces.add(data)
+        return pieces.take() if pieces.octets >= self.wanted else b""
 
     def keep(self, rest: bytes, wanted: int) -> None:
         """Hold `rest`, the start of a frame, until `wanted` octets of it have come."""
-        self.pieces = [rest]
-        self.gathered = len(rest)
+        self.pieces.add(rest)
         self.wanted = wanted
 
 

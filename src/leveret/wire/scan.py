@@ -50,14 +50,15 @@ class Scan:
 class Scanner:
     """Scans header payloads and remembers them: most messages of a publisher have the same properties."""
 
-    def __init__(self) -> None:
+    def __init__(self, nesting_max: int = NESTING_MAX) -> None:
+        self._nesting_max: Final = nesting_max
         self._known: dict[bytes, Scan] = {}
 
     def scan(self, header: bytes) -> Scan:
         """Of the payload of a header frame (the properties begin at 12). Malformed: CodecError."""
         found = self._known.get(header)
         if found is None:
-            found = scan(header)
+            found = scan(header, self._nesting_max)
             if len(header) <= 64:
                 if len(self._known) >= SCANS_MAX:
                     self._known.clear()
@@ -65,7 +66,7 @@ class Scanner:
         return found
 
 
-def scan(header: bytes) -> Scan:
+def scan(header: bytes, nesting_max: int = NESTING_MAX) -> Scan:
     """See Scanner.scan. Properties stand in the order of their flags, highest bit first (AMQP 0-9-1 section 4.2.6.1)."""
     end = len(header)
     if end < 14:
@@ -100,7 +101,7 @@ def scan(header: bytes) -> Scan:
         if pos > end:
             raise CodecError("content properties are cut short")
         if bit == 13:
-            check_fields(header, start + 4, pos, True, 0)
+            check_fields(header, start + 4, pos, True, nesting_max)
         if bit == 12:
             delivery_mode = header[start]
         elif bit == 11:
@@ -117,10 +118,10 @@ def scan(header: bytes) -> Scan:
     return Scan(delivery_mode, priority, expiration, flags & 1 << 8 != 0, user_id, headers_at, has_copies, reply_at)
 
 
-def check_fields(data: bytes, pos: int, end: int, named: bool, depth: int) -> None:
-    """CodecError unless a table (`named`) or an array fills `pos` to `end` exactly: receivers have to be able to read it."""
-    if depth > NESTING_MAX:
-        raise CodecError(f"headers are nested more than {NESTING_MAX} deep")
+def check_fields(data: bytes, pos: int, end: int, named: bool, deeper: int) -> None:
+    """`deeper`: how many more levels there may be. CodecError unless a table (`named`) or an array fills `pos` to `end` exactly: receivers have to be able to read it."""
+    if deeper < 0:
+        raise CodecError("headers are nested deeper than is allowed")
     while pos < end:
         if named:
             pos += 1 + data[pos]
@@ -133,7 +134,7 @@ def check_fields(data: bytes, pos: int, end: int, named: bool, depth: int) -> No
             start = pos + 4
             width = 4 + int.from_bytes(data[pos:start], "big")
             if (kind == 70 or kind == 65) and pos + width <= end:
-                check_fields(data, start, pos + width, kind == 70, depth + 1)
+                check_fields(data, start, pos + width, kind == 70, deeper - 1)
         pos += width
     if pos != end:
         raise CodecError("the headers are longer than they say")

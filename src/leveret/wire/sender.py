@@ -37,6 +37,8 @@ class Sender:
         self._last: ChannelMachine | None = None
         self._out: list[bytes] = []
         self.out_bytes: int = 0
+        self.unfinished: int = 0
+        """Octets of messages that the peer has begun to send and not ended; small header frames are not counted."""
 
     def open(self) -> None:
         """The client's first word: the protocol header."""
@@ -76,7 +78,7 @@ class Sender:
             channel.state = CHANNEL_OPEN
         elif name == "channel.close":
             channel.state = CHANNEL_CLOSING
-            channel.drop_content()
+            self.drop_content(channel)
         elif name == "channel.close-ok":
             self._forget(number)
         elif channel.state == CHANNEL_CLOSING:
@@ -142,6 +144,16 @@ class Sender:
         """Whether what arrived last was a part of a message of which more is to come."""
         channel = self._last
         return channel is not None and channel.stage != IDLE
+
+    def drop_content(self, channel: ChannelMachine) -> None:
+        """Forget the content that was begun on the channel."""
+        self.unfinished -= channel.held
+        channel.drop_content()
+
+    def drop_all_content(self) -> None:
+        """Nothing more is taken from the peer."""
+        for channel in self.channels.values():
+            self.drop_content(channel)
 
     def _forget(self, number: int) -> None:
         self.channels.pop(number, None)

@@ -18,6 +18,7 @@ FieldValue = object
 """bool, int, float, Decimal, str, bytes, datetime (aware), None, list or dict of these."""
 
 NESTING_MAX = 100
+"""As deep as anything here goes; a setting may say less for what clients send."""
 INT32_DIGITS_MAX = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -144,23 +145,23 @@ _WRITERS: Sequence[tuple[type, Callable[..., bytes]]] = (
 # ---- reading
 
 
-def decode_table(data: bytes, pos: int) -> tuple[dict[str, FieldValue], int]:
+def decode_table(data: bytes, pos: int, nesting_max: int = NESTING_MAX) -> tuple[dict[str, FieldValue], int]:
     """The table whose length stands at `pos`, and the position behind it."""
-    return _decode_table(data, pos, 0)
+    return _decode_table(data, pos, 0, nesting_max)
 
 
 def decode_field(data: bytes, pos: int) -> tuple[str, int]:
     """The name of the field at `pos`, and the position behind its value."""
     name, pos = decode_shortstr(data, pos)
-    return name, _decode_value(data, pos, 1)[1]
+    return name, _decode_value(data, pos, 1, NESTING_MAX)[1]
 
 
-def _decode_table(data: bytes, pos: int, depth: int) -> tuple[dict[str, FieldValue], int]:
+def _decode_table(data: bytes, pos: int, depth: int, most: int) -> tuple[dict[str, FieldValue], int]:
     pos, end = _extent(data, pos, "table")
     table: dict[str, FieldValue] = {}
     while pos < end:
         name, pos = decode_shortstr(data, pos)
-        value, pos = _decode_value(data, pos, depth + 1)
+        value, pos = _decode_value(data, pos, depth + 1, most)
         table[name] = value
     if pos != end:
         raise CodecError("a field table is longer than it says")
@@ -175,17 +176,17 @@ def _extent(data: bytes, pos: int, what: str) -> tuple[int, int]:
     return start, end
 
 
-def _decode_value(data: bytes, pos: int, depth: int) -> tuple[FieldValue, int]:
-    if depth > NESTING_MAX:
-        raise CodecError(f"a field table is nested more than {NESTING_MAX} deep")
+def _decode_value(data: bytes, pos: int, depth: int, most: int) -> tuple[FieldValue, int]:
+    if depth > most:
+        raise CodecError(f"a field table is nested more than {most} deep")
     if pos >= len(data):
         raise CodecError("a field value is missing")
     kind = data[pos : pos + 1]
     pos += 1
     if kind == b"F":
-        return _decode_table(data, pos, depth)
+        return _decode_table(data, pos, depth, most)
     if kind == b"A":
-        return _decode_array(data, pos, depth)
+        return _decode_array(data, pos, depth, most)
     if kind == b"S" or kind == b"x":
         return _decode_octets(data, pos, kind)
     number = _NUMBERS.get(kind)
@@ -208,11 +209,11 @@ def _decode_octets(data: bytes, pos: int, kind: bytes) -> tuple[str | bytes, int
         return octets, pos
 
 
-def _decode_array(data: bytes, pos: int, depth: int) -> tuple[list[FieldValue], int]:
+def _decode_array(data: bytes, pos: int, depth: int, most: int) -> tuple[list[FieldValue], int]:
     pos, end = _extent(data, pos, "array")
     items = []
     while pos < end:
-        item, pos = _decode_value(data, pos, depth + 1)
+        item, pos = _decode_value(data, pos, depth + 1, most)
         items.append(item)
     if pos != end:
         raise CodecError("a field array is longer than it says")

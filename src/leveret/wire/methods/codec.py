@@ -10,6 +10,7 @@ from leveret.errors import CodecError
 from leveret.wire.methods import connection, messages, topology
 from leveret.wire.methods.method import Method
 from leveret.wire.values import (
+    NESTING_MAX,
     decode_longstr,
     decode_shortstr,
     decode_table,
@@ -74,7 +75,6 @@ _READ: Final[dict[str, Callable[[bytes, int], tuple[Any, int]]]] = {
     "longlong": _unpack(8),
     "shortstr": _read_text,
     "longstr": decode_longstr,
-    "table": decode_table,
 }
 
 Layout = list[tuple[str, str]]
@@ -117,7 +117,7 @@ def _flush_bits(bits: list[bool], parts: list[bytes]) -> None:
         del bits[:8]
 
 
-def decode_method(payload: bytes) -> Method:
+def decode_method(payload: bytes, nesting_max: int = NESTING_MAX) -> Method:
     """The method in a method frame's payload. UnknownMethod or CodecError."""
     if len(payload) < 4:
         raise CodecError("a method frame of less than 4 octets")
@@ -129,6 +129,10 @@ def decode_method(payload: bytes) -> Method:
     pos = 4
     place = 8
     for name, kind in _LAYOUTS[cls]:
+        if kind == "table":
+            values[name], pos = decode_table(payload, pos, nesting_max)
+            place = 8
+            continue
         if kind != "bit":
             read = decode_shortstr if kind == "shortstr" and cls.has_content else _READ[kind]
             values[name], pos = read(payload, pos)

@@ -1,10 +1,10 @@
-"""The delayed-message exchange of RabbitMQ's plugin: a message with an `x-delay` header is routed that much later.
+"""Messages that wait for their time: a DelayLine holds those of one delayed-message exchange, in the store under a number
+of its own like a queue's.
 
-The exchange routes as its `x-delayed-type` does; before that, messages wait in its DelayLine, in the store under a number
-of its own like a queue's. Memory: a line keeps about 100 octets for each message that waits, and the content of up to
-HELD_MESSAGES or HELD_BYTES; the rest is read again when its time comes. Messages that are not persistent, or whose exchange
-is not durable, do not survive a restart. Mandatory and alternate exchanges count when a message is routed without delay;
-one that is unroutable when its time comes is dropped. Deleting the exchange drops what waits in it.
+Memory: a line keeps about 100 octets for each message that waits, and the content of up to HELD_MESSAGES or HELD_BYTES; the
+rest is read again when its time comes. Messages that are not persistent, or whose exchange is not durable, do not survive a
+restart. One that is unroutable when its time comes is dropped. Deleting the exchange drops what waits in it.
+Filled by broker/delayed_exchange.
 
 After a crash a persistent message is
 1. not there, if the commit that would have held it had not returned: it was not confirmed;
@@ -21,22 +21,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker.arguments import parse_expiration
-from leveret.broker.exchange import Binding, Destination, Exchange, route
+from leveret.broker.exchange import Exchange, route
 from leveret.broker.message import OVERHEAD_BYTES, decode_stored, encode_stored, read_notes, stored_length
 from leveret.broker.router import Headers, copies, with_hidden_keys, without_bcc
 from leveret.store.batch import DURABLE, GATHERED, IDLE, POSITION_BITS, Record
-from leveret.wire.fields import with_field
-from leveret.wire.scan import Scan, scan
+from leveret.wire.scan import scan
 
 if TYPE_CHECKING:
     from leveret.broker.confirms import Confirms
-    from leveret.broker.peer import Peer
+    from leveret.broker.timers import Timer
     from leveret.broker.vhost import VirtualHost
     from leveret.store.database import Row
 
 LINE_PREFIX: Final = "\n"
 """Before the exchange's name. No queue can be named so: line feeds are taken out of names."""
-DELAY_MS_MAX: Final = 2**32 - 1
 HELD_MESSAGES: Final = 32_768
 HELD_BYTES: Final = 16 * 1024 * 1024
 READING_MESSAGES: Final = 1024
@@ -45,80 +43,6 @@ READING_BYTES: Final = 8 * 1024 * 1024
 CHUNK_MESSAGES: Final = 16_384
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 """Read at a time after a restart."""
-
-
-class DelayedExchange(Exchange):
-    """Routes as `inner` does, but what has a delay goes to its line."""
-
-    def __init__(
-        self,
-        name: str,
-        type: str,
-        durable: bool,
-        auto_delete: bool,
-        internal: bool,
-        arguments: dict[str, object],
-        inner: Exchange,
-    ) -> None:
-        super().__init__(name, type, durable, auto_delete, internal, arguments)
-        self.inner: Final = inner
-        self.one_key = inner.one_key
-        self.line: DelayLine | None = None
-
-    def check_binding(self, binding: Binding) -> None:
-        self.inner.check_binding(binding)
-
-    def insert(self, binding: Binding) -> None:
-        self.inner.bind(binding)
-
-    def erase(self, binding: Binding) -> None:
-        self.inner.unbind(binding.identity)
-
-    def matches(self, key: str, headers: Headers) -> list[Destination]:
-        delay_ms = delay_of(headers.table())
-        line = self.line
-        if delay_ms > 0 and line is not None:
-            return [Entrance(line, with_field(headers.header, headers.at, "x-delay", -delay_ms), delay_ms)]
-        return self.inner.matches(key, headers)
-
-
-def delay_of(table: dict[str, object]) -> int:
-    """The delay in milliseconds that a message asks for; 0 if it asks for none that is possible."""
-    value = table.get("x-delay")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    if isinstance(value, float) and 0 < value <= DELAY_MS_MAX:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return 0
-    return value if 0 < value <= DELAY_MS_MAX else 0
-
-
-class Entrance(Destination):
-    """The way into a line for one message: with its delay, and its header as it will be, which still names hidden copies.
-
-    There the delay is negative, so that receivers know of it and no exchange delays the message again.
-    """
-
-    def __init__(self, line: DelayLine, header: bytes, delay_ms: int) -> None:
-        super().__init__("delay", line.name)
-        self._line: Final = line
-        self._header: Final = header
-        self._delay_ms: Final = delay_ms
-
-    def publish(
-        self,
-        address: bytes,
-        header: bytes,
-        body: bytes,
-        scan: Scan,
-        expiration_ms: int,
-        confirms: Confirms | None,
-        sequence: int,
-        peer: Peer | None,
-    ) -> None:
-        persistent = scan.delivery_mode == 2
-        self._line.add(address, self._header, scan.notes, body, persistent, self._delay_ms, confirms, sequence)
 
 
 class Delayed(Record):
@@ -169,6 +93,7 @@ class DelayLine:
         self._held_bytes: int = 0
         self._bytes: int = 0
         self._next_position: int = 0
+        self._timer: Timer | None = None
         self._timer_at: int = 0
         # Nothing goes before all that waits is known again: it is to go in order.
         self._recovering: bool = False
@@ -232,14 +157,19 @@ class DelayLine:
         """Ask to be woken when the next message is due, unless that is asked already."""
         if self._waiting and not self._recovering:
             at = self._waiting[0][0]
-            if not 0 < self._timer_at <= at:
+            if self._timer is None or at < self._timer_at:
+                self._end_timer()
                 self._timer_at = at
-                self._vhost.timers.add(at, self._woken)
+                self._timer = self._vhost.timers.add(at, self._woken)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _woken(self) -> None:
-        self._timer_at = 0
-        if not self._deleted:
-            self._pass_on()
+        self._timer = None
+        self._pass_on()
 
     def _pass_on(self) -> None:
         """Route what is due, in order, as far as it is in memory; the rest is being read."""
@@ -347,6 +277,7 @@ class DelayLine:
     def forget(self) -> None:
         """The exchange is deleted, and what waits with it; publishers that wait for others are told now."""
         self._deleted = True
+        self._end_timer()
         store = self._vhost.store
         for record in self._held.values():
             if record.state == GATHERED:
