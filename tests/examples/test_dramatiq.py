@@ -96,7 +96,9 @@ def test_a_message_is_retried_through_the_delay_queue(
     archive.compress_when_there.send(str(late))
     for _ in range(3):
         heard.word("missing", str(late))
-    late.write_bytes(b"here I am")
+    part = tmp_path / "part"
+    part.write_bytes(b"here I am")
+    part.rename(late)  # there with all that is in it
     assert heard.word("compressed") == str(late)
     assert is_compressed(late)
 

@@ -8,13 +8,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from leveret.errors import TaskError
-from leveret.tasks import local
+from leveret.store.lock import DirectoryLock
+from leveret.tasks import WorkQueue, local
+from worker.support import working
 
 STARTER = """
 import sys
@@ -66,6 +71,23 @@ def test_it_is_started_once_and_found_again(project: Path) -> None:
     assert url == f"amqp+unix://{project}/.leveret/broker.sock"
     assert local.broker_url(None) == url
     assert len(local._started) == before + 1
+
+
+def test_who_comes_while_another_broker_ends_waits_for_its_turn(project: Path) -> None:
+    """It holds the directory and does not listen any more: that is no failure."""
+    data = project / ".leveret" / "data"
+    data.mkdir(parents=True)
+    ending = DirectoryLock(data)
+    before = len(local._started)
+    with ThreadPoolExecutor(1) as threads:
+        starting = threads.submit(local.broker_url, None)
+        deadline = time.monotonic() + 30
+        while len(local._started) < before + 2:  # the first was turned away
+            assert time.monotonic() < deadline and not starting.done()
+            time.sleep(0.01)
+        assert local._started[before].returncode == local.IN_USE
+        ending.release()
+        assert starting.result(60) == f"amqp+unix://{project}/.leveret/broker.sock"
 
 
 def test_of_concurrent_starters_one_starts_and_all_connect(project: Path) -> None:
@@ -148,3 +170,23 @@ def test_a_one_file_program_needs_no_set_up_at_all(project: Path) -> None:
     program.send_signal(signal.SIGTERM)
     assert program.wait(30) == 0
     program.stdout.close()
+
+
+def test_a_worker_starts_it_again(project: Path) -> None:
+    """After a kill -9, say: whoever waits for work there is not to wait for ever."""
+    done: SimpleQueue[int] = SimpleQueue()
+    work = WorkQueue(default_queue="local")
+    note = work.task(name="note")(done.put)
+    with working(work):
+        note.send(1)
+        assert done.get(timeout=30) == 1
+        killed = int((project / ".leveret" / "broker.pid").read_text())
+        os.kill(killed, signal.SIGKILL)
+        next(process for process in local._started if process.pid == killed).wait(30)
+        deadline = time.monotonic() + 30
+        while not local.accepts(project / ".leveret" / "broker.sock"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        note.send(2)
+        while (told := done.get(timeout=30)) != 2:  # the kill may have come before the acknowledgement of 1
+            assert told == 1

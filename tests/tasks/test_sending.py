@@ -13,7 +13,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
-from leveret.errors import ConnectionLost, TaskError
+from leveret.errors import ConnectionLost, PartlySent, TaskError
 from leveret.tasks import WorkQueue
 
 
@@ -131,3 +131,48 @@ def test_a_forked_process_sends_by_a_connection_of_its_own(broker: Broker, chann
     subprocess.run([sys.executable, "-c", FORKING, broker.url, f"fork.{name}"], check=True, timeout=60)
     bodies = [json.loads(body)["args"] for _, body in taken(channel, f"fork.{name}")]
     assert sorted(bodies) == [[1], [2], [2]]
+
+
+def test_many_tasks_are_sent_with_one_wait_and_arrive_in_their_order(work: WorkQueue, channel: BlockingChannel) -> None:
+    other = work.task(name="other", queue=f"{work.default_queue}.other")(add)
+    task = work.tasks["add"]
+    calls = [task.call(0), *(one.call(number) for number in range(1, 2_000) for one in (task, other))]
+    sent = work.send_many(iter(calls))
+    assert [one.queue for one in sent[:3]] == [task.queue, task.queue, other.queue]
+    for queue, count in ((task.queue, 2_000), (other.queue, 1_999)):
+        found = taken(channel, queue)
+        assert [message_id for message_id, _ in found] == [one.id for one in sent if one.queue == queue]
+        assert len(found) == count and json.loads(found[-1][1])["args"] == [1_999]
+    assert work.send_many([]) == []
+
+
+def test_coroutines_send_many_and_some_of_them_later(work: WorkQueue, channel: BlockingChannel) -> None:
+    task = work.tasks["add"]
+    calls = [task.options(delay=0.2).call(1), task.call(2)]
+    later, now = asyncio.run(work.send_many_async(calls))
+    came = []
+    for method, properties, _ in channel.consume(task.queue, auto_ack=True, inactivity_timeout=30):
+        assert method is not None
+        came.append(properties.message_id)
+        if len(came) == 2:
+            break
+    channel.cancel()
+    assert came == [now.id, later.id]
+
+
+def test_of_many_it_is_told_which_were_not_taken_and_the_others_are(work: WorkQueue, channel: BlockingChannel) -> None:
+    task = work.tasks["add"]
+    lost = work.task(name="lost", queue=f"{work.default_queue}.taken")(add)
+    channel.queue_declare(lost.queue, durable=True, arguments={"x-max-length": 5})
+    with pytest.raises(PartlySent, match="1 of 3 messages") as raised:
+        work.send_many([task.call(1), lost.call(2), task.call(3)])
+    assert {number: type(error).__name__ for number, error in raised.value.errors.items()} == {1: "ChannelError"}
+    assert [json.loads(body)["args"] for _, body in taken(channel, task.queue)] == [[1], [3]]
+
+
+def test_a_queue_deleted_meanwhile_is_declared_again_also_for_many(work: WorkQueue, channel: BlockingChannel) -> None:
+    task = work.tasks["add"]
+    task.send(0)
+    channel.queue_delete(task.queue)
+    work.send_many([task.call(1), task.call(2)])
+    assert sorted(json.loads(body)["args"][0] for _, body in taken(channel, task.queue)) == [1, 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.errors import TaskError
-from leveret.tasks import Message, WorkQueue
+from leveret.tasks import Message, Retries, WorkQueue
 
 
 def test_a_task_is_still_its_function() -> None:
@@ -26,11 +26,11 @@ def test_a_task_is_named_after_its_function_without_the_module() -> None:
     @work.task
     def one() -> None: ...
 
-    @work.task(name="other", queue="q", attempts=5)
+    @work.task(name="other", queue="q", retry=Retries(attempts=5))
     async def two() -> None: ...
 
-    assert (one.name, one.queue, one.attempts, one.is_async) == ("one", "d", 3, False)
-    assert (two.name, two.queue, two.attempts, two.is_async) == ("other", "q", 5, True)
+    assert (one.name, one.queue, one.retries.attempts, one.is_async) == ("one", "d", 10, False)
+    assert (two.name, two.queue, two.retries.attempts, two.is_async) == ("other", "q", 5, True)
     assert work.queues() == ["d", "q"]
     assert work.handler("d", "other") is two
 
@@ -55,7 +55,7 @@ def test_a_consumer_takes_everything_of_its_queue_and_nothing_else() -> None:
 @pytest.mark.parametrize("attempts", [0, -1])
 def test_a_task_is_tried_at_least_once(attempts: int) -> None:
     with pytest.raises(TaskError, match="at least once"):
-        WorkQueue().task(attempts=attempts)(lambda: None)
+        Retries(attempts=attempts)
 
 
 def test_two_tasks_of_one_name_are_refused() -> None:

@@ -6,13 +6,26 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from leveret.client import BasicProperties
 from leveret.errors import TaskError
-from leveret.tasks import Done, Failed, Message, Middleware, Outcome, Parked, WorkQueue, current_message
+from leveret.tasks import (
+    Done,
+    Failed,
+    Message,
+    Middleware,
+    Outcome,
+    Parked,
+    Reject,
+    Retries,
+    Retry,
+    WorkQueue,
+    current_message,
+)
 from leveret.tasks.message import DELIVERIES_MAX
 from leveret.worker.executor import Job, find, perform, perform_async
 
@@ -28,7 +41,7 @@ def ticks() -> Callable[[], float]:
 
 
 def outcome_of(function: Callable[..., Any], body: bytes = b"{}", attempt: int = 1, *hooks: Middleware) -> Outcome:
-    handler = WorkQueue().task(name="t")(function)
+    handler = WorkQueue(retry=Retries(3)).task(name="t")(function)
     job = Job(message("t", body, attempt), handler, hooks, clock=ticks())
     return asyncio.run(perform_async(job)) if handler.is_async else perform(job)
 
@@ -83,6 +96,55 @@ def test_the_last_attempt_that_fails_is_parked(function: Callable[..., Any], att
     outcome = outcome_of(function, b"{}", attempt)
     assert isinstance(outcome, Parked)
     assert (outcome.reason, outcome.failure.exception) == ("attempts", "ValueError")
+
+
+def test_a_failed_attempt_waits_twice_as_long_as_the_one_before() -> None:
+    retries = Retries(attempts=99, first_s=2, max_s=30)
+    error = ValueError()
+    assert [retries.delay_s(error, failed, lambda: 1.0) for failed in (1, 2, 3, 4, 5, 98)] == [2, 4, 8, 16, 30, 30]
+    assert retries.delay_s(error, 3, lambda: 0.0) == 4
+
+
+THREE = Retries(3)
+
+
+def raising(error: BaseException, retries: Retries = THREE, attempt: int = 1) -> Outcome:
+    def task() -> None:
+        raise error
+
+    return perform(Job(message("t", attempt=attempt), WorkQueue(retry=retries).task(name="t")(task)))
+
+
+def test_a_task_can_say_when_to_try_again() -> None:
+    outcome = raising(Retry("busy", after=timedelta(minutes=1)), Retries(3, never=(Exception,)))
+    assert isinstance(outcome, Failed)
+    assert (outcome.delay_s, outcome.failure.text) == (60, "busy")
+    assert isinstance(raising(Retry(after=1), attempt=3), Parked)
+    with pytest.raises(TaskError, match="past"):
+        Retry(after=-1)
+
+
+def test_a_task_can_say_that_trying_again_is_no_use() -> None:
+    outcome = raising(Reject("the page is gone"))
+    assert isinstance(outcome, Parked)
+    assert (outcome.reason, outcome.failure.text) == ("rejected", "the page is gone")
+
+
+@pytest.mark.parametrize(
+    ("retries", "error", "again"),
+    [
+        (Retries(never=(ValueError,)), ValueError(), False),
+        (Retries(never=(ValueError,)), UnicodeError(), False),
+        (Retries(never=(ValueError,)), KeyError(), True),
+        (Retries(only=(OSError,)), ConnectionResetError(), True),
+        (Retries(only=(OSError,)), KeyError(), False),
+        (Retries(only=(OSError,), never=(FileNotFoundError,)), FileNotFoundError(), False),
+    ],
+)
+def test_some_exceptions_are_not_tried_again(retries: Retries, error: Exception, again: bool) -> None:
+    outcome = raising(error, retries)
+    assert isinstance(outcome, Failed if again else Parked)
+    assert again or outcome.reason == "not-retried"
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
@@ -180,7 +242,7 @@ def test_an_unknown_task_is_parked() -> None:
 
 
 def test_a_message_that_took_its_workers_with_it_is_parked_unrun() -> None:
-    work = WorkQueue()
+    work = WorkQueue(retry=Retries(3))
     work.task(boom)
     assert find(work, message("boom", attempt=3)) is work.tasks["boom"]
     outcome = find(work, message("boom", attempt=4))

@@ -10,7 +10,7 @@ import pytest
 from leveret.client import Backoff, BasicProperties, Delivery
 from leveret.errors import ConnectionLost, LeveretError, Nacked, ProtocolMisuse, WaitTimeout
 from leveret.tasks import Failed, Failure, Message, Parked
-from leveret.tasks.outbox import Outbox
+from leveret.tasks.outbox import Outbox, Parcel
 from leveret.worker.settle import Settler
 
 FAILURE = Failure("ValueError", "no good", "Traceback …")
@@ -38,9 +38,9 @@ class Moves:
         self.held, self.errors, self.lost_after = held, list(errors), lost_after
         self.put_to: list[tuple[str, BasicProperties]] = []
 
-    async def put(self, queue: str, body: bytes, properties: BasicProperties, timeout_s: float) -> None:
+    async def put(self, parcel: Parcel, timeout_s: float) -> None:
         assert self.held.became == [], "settled before it was moved"
-        self.put_to.append((queue, properties))
+        self.put_to.append((parcel.queue, parcel.properties))
         self.held.lost = len(self.put_to) >= self.lost_after
         if self.errors:
             raise self.errors.pop(0)

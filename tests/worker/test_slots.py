@@ -57,6 +57,21 @@ def test_there_is_room_when_a_slot_is_free_and_nobody_waits(slots: Slots) -> Non
     assert (slots.free, slots.ended) == (1, 2)
 
 
+def test_nothing_starts_once_they_are_closed_and_all_that_waits_can_be_withdrawn(
+    slots: Slots, started: list[tuple[str, Delivery]]
+) -> None:
+    a, b, c, d, e = (next(deliveries()) for _ in range(5))
+    for one in (a, b, c):
+        slots.offer("q", one)
+    slots.close()
+    assert not slots.offer("q", d)
+    slots.release()
+    slots.release()
+    assert not slots.offer("q", e), "closed slots started what came when one was free"
+    assert [one for _, one in started] == [a, b]
+    assert slots.withdraw("q") == [c, d, e]
+
+
 def test_what_is_withdrawn_waits_no_more_and_leaves_other_queues_alone(
     slots: Slots, started: list[tuple[str, Delivery]]
 ) -> None:

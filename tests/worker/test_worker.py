@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import time
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +18,17 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from alarming import ALARMING, AlarmingBroker, management
 from brokers import Broker
 from leveret.errors import ConnectionError, TaskError
-from leveret.tasks import Message, Middleware, Outcome, WorkQueue, current_message
+from leveret.tasks import Message, Middleware, Outcome, Reject, Retries, Retry, WorkQueue, current_message
 from leveret.worker.options import Options
 from leveret.worker.worker import Worker
 from worker.support import WITHIN_S, working
 
 Said = SimpleQueue[Any]
+
+AT_ONCE = Retries(3, first_s=0)
 
 
 @dataclass
@@ -52,15 +59,16 @@ def queue(name: str) -> str:
 
 @pytest.fixture
 def work(broker: Broker, queue: str, said: Said) -> WorkQueue:
-    return WorkQueue(broker.url, default_queue=queue, middleware=[Outcomes(said)])
+    return WorkQueue(broker.url, default_queue=queue, middleware=[Outcomes(said)], retry=AT_ONCE)
 
 
 def next_parked(channel: BlockingChannel, queue: str) -> tuple[Any, Any, bytes]:
     """The next message of the dead-letter queue, waited for."""
     channel.queue_declare(f"{queue}.dead", durable=True)
-    for method, properties, body in channel.consume(f"{queue}.dead", auto_ack=True, inactivity_timeout=WITHIN_S):
+    for method, properties, body in channel.consume(f"{queue}.dead", inactivity_timeout=WITHIN_S):
         assert properties is not None, "nothing was parked"
-        channel.cancel()
+        channel.basic_ack(method.delivery_tag)
+        channel.cancel()  # others that were delivered go back
         return method, properties, body
     raise AssertionError
 
@@ -140,7 +148,7 @@ def test_an_unknown_task_is_parked_at_once(
     work: WorkQueue, broker: Broker, channel: BlockingChannel, queue: str
 ) -> None:
     work.task(name="known")(print)
-    newer = WorkQueue(broker.url, default_queue=queue)
+    newer = WorkQueue(broker.url, default_queue=queue, retry=AT_ONCE)
     with working(work):
         newer.task(name="unheard-of")(print).send("x")
         _, properties, body = next_parked(channel, queue)
@@ -180,10 +188,56 @@ def test_a_consumer_function_takes_what_any_publisher_sends(
         assert said.get(timeout=WITHIN_S) == (b"A task...", 1, False)
 
 
+def test_a_failed_task_runs_again_after_its_pause(work: WorkQueue, said: Said) -> None:
+    ran: list[float] = []
+
+    @work.task(retry=Retries(3, first_s=0.4))
+    def fail_twice() -> None:
+        ran.append(time.monotonic())
+        if len(ran) == 2:
+            raise Retry(after=0.1)
+        if len(ran) < 3:
+            raise ValueError("not yet")
+
+    with working(work):
+        fail_twice.send()
+        assert [said.get(timeout=WITHIN_S) for _ in range(3)] == [(1, "Failed"), (2, "Failed"), (3, "Done")]
+    first, second, third = ran
+    assert second - first >= 0.2 and third - second >= 0.1
+
+
+def test_a_rejected_task_is_parked_at_once(work: WorkQueue, channel: BlockingChannel, queue: str) -> None:
+    @work.task
+    def reject() -> None:
+        raise Reject("nobody wants it")
+
+    reject.send()
+    with working(work):
+        _, properties, _ = next_parked(channel, queue)
+    headers = properties.headers
+    assert (headers["x-leveret-reason"], headers["x-leveret-error"]) == ("rejected", "nobody wants it")
+    assert headers["x-leveret-attempt"] == 1
+
+
+def test_what_has_to_wait_longer_than_the_ladder_goes_round_again(
+    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+) -> None:
+    @work.task
+    def later() -> None: ...
+
+    channel.queue_declare(queue, durable=True)
+    headers = {"x-leveret-wait": 700, "mine": 1}
+    began = time.monotonic()
+    with working(work):
+        channel.basic_publish("", queue, b"{}", pika.BasicProperties(type="later", headers=headers))
+        assert said.get(timeout=WITHIN_S) == (1, "Done")
+    assert time.monotonic() - began >= 0.7
+
+
 def test_a_plain_message_that_fails_is_parked_with_its_body_as_it_came(
     work: WorkQueue, channel: BlockingChannel, queue: str
 ) -> None:
-    @work.consumer(queue, attempts=2)
+    @work.consumer(queue, retry=Retries(2, first_s=0))
     def take(body: bytes) -> None:
         raise RuntimeError("no")
 
@@ -199,7 +253,7 @@ def test_a_reader_of_a_dead_letter_queue_tries_anew_and_parks_elsewhere(
 ) -> None:
     """It has its attempts again, whatever was counted before; then the message leaves the queue that it reads."""
 
-    @work.consumer(f"{queue}.dead", attempts=2)
+    @work.consumer(f"{queue}.dead", retry=Retries(2, first_s=0))
     def take(body: bytes) -> None:
         raise RuntimeError("still no good")
 
@@ -241,7 +295,7 @@ def test_a_message_that_cannot_be_parked_is_held_and_its_task_not_run_again(
 def test_headers_too_large_for_a_frame_lose_the_traceback_only(
     work: WorkQueue, channel: BlockingChannel, queue: str
 ) -> None:
-    @work.task(attempts=1)
+    @work.task(retry=Retries(1))
     def fail() -> None:
         raise ValueError("no good" + "\n" * 9000)
 
@@ -316,7 +370,9 @@ def test_a_queue_deleted_under_the_worker_is_read_again(
 
 
 def test_a_worker_survives_a_restart_of_its_broker(own_broker: Broker, queue: str, said: Said) -> None:
-    work = WorkQueue(own_broker.url, default_queue=queue, middleware=[Outcomes(said)], send_timeout_s=60.0)
+    work = WorkQueue(
+        own_broker.url, default_queue=queue, middleware=[Outcomes(said)], send_timeout_s=60.0, retry=AT_ONCE
+    )
     work.task(name="print")(print)
     with working(work):
         work.tasks["print"].send("before")
@@ -391,7 +447,7 @@ def test_heartbeats_go_on_while_a_task_runs(broker: Broker, queue: str, said: Sa
 def test_an_async_task_that_cancels_itself_has_failed_and_keeps_no_slot(
     work: WorkQueue, queue: str, channel: BlockingChannel
 ) -> None:
-    @work.task(attempts=1)
+    @work.task(retry=Retries(1))
     async def gives_up() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -409,3 +465,56 @@ def test_a_url_that_is_none_is_wrong_use(work: WorkQueue) -> None:
     work.task(lambda: None, name="t")
     with pytest.raises(TaskError):
         Worker(work, "nonsense", Options())
+
+
+def test_an_alarm_on_publishers_keeps_no_task_from_being_acknowledged(broker_kind: type[Broker], queue: str) -> None:
+    """What failed waits until the alarm is over; what is done meanwhile is gone at once."""
+    alarming = ALARMING[broker_kind.kind](management=True)
+    said: Said = SimpleQueue()
+    try:
+        alarming.start()
+        work = WorkQueue(alarming.url, default_queue=queue, middleware=[Outcomes(said)], retry=AT_ONCE)
+        may_fail, may_succeed = threading.Event(), threading.Event()
+
+        @work.task
+        def fail_once() -> None:
+            if current_message().attempt == 1:  # type: ignore[union-attr]
+                may_fail.wait(WITHIN_S)
+                raise ValueError("no good")
+
+        @work.task
+        def succeed() -> None:
+            may_succeed.wait(WITHIN_S)
+
+        with working(work, threads=2):
+            work.send_many([fail_once.call(), succeed.call()])
+            until(lambda: unacked_in(alarming, queue) == 2)
+            alarming.alarm(disk=True)
+            until(lambda: alarming.alarms()[1])
+            may_fail.set()
+            assert said.get(timeout=WITHIN_S) == (1, "Failed")
+            until(lambda: any(row.get("state") == "blocked" for row in listed(alarming, "connections")))
+            may_succeed.set()
+            # The first message that a blocked connection publishes may still get through.
+            until(lambda: unacked_in(alarming, queue) <= 1)
+            alarming.alarm()
+            assert sorted(said.get(timeout=WITHIN_S) for _ in range(2)) == [(1, "Done"), (2, "Done")]
+    finally:
+        alarming.remove()
+
+
+def until(found: Callable[[], bool]) -> None:
+    """RabbitMQ's figures come some seconds late."""
+    deadline = time.monotonic() + 2 * WITHIN_S
+    while not found():
+        assert time.monotonic() < deadline
+
+
+def listed(broker: AlarmingBroker, what: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(management(broker, what), timeout=10) as answer:
+        rows: list[dict[str, Any]] = json.load(answer)
+        return rows
+
+
+def unacked_in(broker: AlarmingBroker, queue: str) -> int:
+    return sum(row.get("messages_unacknowledged", 0) for row in listed(broker, "queues") if row["name"] == queue)

@@ -10,8 +10,9 @@ import typer
 
 from leveret import __version__
 from leveret.build import describe
-from leveret.cli import objects, permissions, policies, users, vhosts
+from leveret.cli import dead, objects, permissions, policies, store, users, vhosts
 from leveret.cli.broker import broker
+from leveret.cli.check import check
 from leveret.cli.demo import demo
 from leveret.cli.looking import list_queues, unacked
 from leveret.cli.send import send
@@ -45,10 +46,13 @@ def options(
 app.command()(broker)
 app.command("worker")(worker)
 app.command("call")(call)
+app.command("check")(check)
 app.command("list-queues")(list_queues)
 app.command("unacked")(unacked)
 app.command("send")(send)
 app.command("demo")(demo)
+app.add_typer(dead.app, name="dead")
+app.add_typer(store.app, name="store")
 for group in (users, vhosts, permissions, policies, objects):
     for name, command in group.COMMANDS.items():
         app.command(name)(command)

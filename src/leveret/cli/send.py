@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from leveret.cli.output import fail
+from leveret.cli.reaching import Url, url_of
 from leveret.client.blocking import connect_blocking
 from leveret.errors import LeveretError
 from leveret.wire.properties import BasicProperties
@@ -15,13 +16,11 @@ from leveret.wire.properties import BasicProperties
 def send(
     queue: Annotated[str, typer.Argument(help="The queue; declared durable if it is not there.")],
     text: Annotated[list[str], typer.Argument(help="The message, words joined by spaces.")],
-    url: Annotated[
-        str, typer.Option(envvar="LEVERET_URL", help="The broker.")
-    ] = "amqp://guest:guest@127.0.0.1:5672/%2F",
+    url: Url = None,
 ) -> None:
     """Send TEXT to QUEUE and wait for the broker's confirm."""
     try:
-        connection = connect_blocking(url, name="leveret send", reconnect=False)
+        connection = connect_blocking(url_of(url), name="leveret send", reconnect=False)
         try:
             channel = connection.channel(confirms=True)
             channel.queue_declare(queue, durable=True)

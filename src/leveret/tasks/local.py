@@ -26,6 +26,9 @@ from leveret.errors import TaskError
 
 START_S: Final = 30.0
 LOOK_S: Final = 0.02
+IN_USE: Final = 75
+"""The exit code of a broker whose data directory another one holds (EX_TEMPFAIL)."""
+IN_USE_S: Final = 0.2
 SOCKET_BYTES_MAX: Final = 100
 """The kernel's limit is 104 (macOS) or 108 (Linux), the closing zero included."""
 
@@ -95,6 +98,24 @@ def _start(home: Path, path: Path) -> None:
     """Start it apart from this program's session and wait until it listens."""
     (home / ".gitignore").write_text("*\n")
     log = home / "broker.log"
+    deadline = time.monotonic() + START_S
+    process = _spawn(home, path, log)
+    while not accepts(path):
+        late = time.monotonic() > deadline
+        if process.poll() == IN_USE and not late:  # by one that is about to end, or to listen
+            time.sleep(IN_USE_S)
+            process = process if accepts(path) else _spawn(home, path, log)
+        elif process.returncode is not None:
+            raise TaskError(f"the local broker ended with code {process.returncode}:\n{_tail(log)}")
+        elif late:
+            process.kill()
+            raise TaskError(f"the local broker was not ready within {START_S:.0f} s:\n{_tail(log)}")
+        time.sleep(LOOK_S)
+    if process.returncode is None:
+        (home / "broker.pid").write_text(f"{process.pid}\n")
+
+
+def _spawn(home: Path, path: Path, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "leveret", "broker", "--socket", str(path), "--no-tcp", "--no-management"]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -105,15 +126,7 @@ def _start(home: Path, path: Path) -> None:
             start_new_session=True,
         )
     _started.append(process)
-    (home / "broker.pid").write_text(f"{process.pid}\n")
-    deadline = time.monotonic() + START_S
-    while not accepts(path):
-        if process.poll() is not None:
-            raise TaskError(f"the local broker ended with code {process.returncode}:\n{_tail(log)}")
-        if time.monotonic() > deadline:
-            process.kill()
-            raise TaskError(f"the local broker was not ready within {START_S:.0f} s:\n{_tail(log)}")
-        time.sleep(LOOK_S)
+    return process
 
 
 def _tail(log: Path) -> str:

@@ -37,6 +37,7 @@ import msgspec
 
 from leveret.client import BasicProperties, Delivery
 from leveret.errors import CodecError
+from leveret.tasks.ladder import WAIT, without_descent
 from leveret.tasks.outcome import Failure
 
 PERSISTENT: Final = 2
@@ -65,7 +66,7 @@ class Message:
 
     `attempt` counts from 1. `redelivered`: it may have been begun before, so often as `crashes` says at most.
     `deliveries`: how often the queue says that it came back, if it counts. `readable` is false if the properties were no
-    AMQP, and then left out.
+    AMQP, and then left out. `wait_ms`: its delay is not over by so much (see tasks/ladder).
     """
 
     queue: str
@@ -76,6 +77,7 @@ class Message:
     readable: bool = True
     deliveries: int = 0
     crashes: int = 0
+    wait_ms: int = 0
 
     @classmethod
     def of(cls, queue: str, delivery: Delivery) -> Self:
@@ -87,8 +89,8 @@ class Message:
         anew = REASON in headers
         attempt = 1 if anew else _count(headers, ATTEMPT) + 1
         crashes = (0 if anew else _count(headers, CRASHES)) + delivery.redelivered
-        deliveries = _count(headers, DELIVERY_COUNT)
-        return cls(queue, delivery.body, properties, attempt, crashes > 0, deliveries=deliveries, crashes=crashes)
+        deliveries, wait_ms = _count(headers, DELIVERY_COUNT), _count(headers, WAIT)
+        return cls(queue, delivery.body, properties, attempt, crashes > 0, True, deliveries, crashes, wait_ms)
 
     @property
     def id(self) -> str:
@@ -178,8 +180,13 @@ def properties_crashed(message: Message) -> BasicProperties:
     return replace(message.properties, headers=_kept(message) | {CRASHES: message.crashes}, user_id=None)
 
 
+def properties_waiting(message: Message) -> BasicProperties:
+    """For another round of its delay."""
+    return replace(message.properties, headers=_kept(message), user_id=None)
+
+
 def _kept(message: Message) -> dict[str, Any]:
-    return {name: value for name, value in message.headers.items() if name not in NOT_REPEATED}
+    return {name: value for name, value in without_descent(message.headers).items() if name not in NOT_REPEATED}
 
 
 def properties_parked(message: Message, failure: Failure, reason: str, now: datetime) -> BasicProperties:

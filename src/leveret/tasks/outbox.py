@@ -1,17 +1,45 @@
 """Puts messages into queues for certain: the queue declared, the message mandatory, the broker's confirm awaited.
 
-Lives on the event loop of its connection. Used by sender, for programs, and by the worker, for messages that failed.
+What is to arrive later goes by the ladder (tasks/ladder), as certainly. Lives on the event loop of its connection. Used by
+sender, for programs, and by the worker, for messages that failed.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
 
 from leveret.client import BasicProperties, Channel, Connection
 from leveret.client.waiting import bounded
-from leveret.errors import LeveretError, Unroutable
+from leveret.errors import ChannelError, LeveretError, TaskError, Unroutable
+from leveret.tasks.ladder import WAIT, bind_queue, declare_ladder, descent, rung
 from leveret.tasks.topology import declare
+
+RABBITMQ: Final = "RabbitMQ"
+TOGETHER: Final = 500
+"""Of many messages so many are written before it is asked whether the broker takes more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message and its queue, where it is to be `delay_ms` from now."""
+
+    queue: str
+    body: bytes
+    properties: BasicProperties
+    delay_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a parcel is published."""
+
+    exchange: str
+    routing_key: str
+    properties: BasicProperties
 
 
 class Outbox:
@@ -21,31 +49,127 @@ class Outbox:
         self.connection = connection
         self._channel: Channel | None = None
         self._declared: set[str] = set()
+        self._delayed: set[str] = set()
+        self._height = -1
         self._opening = asyncio.Lock()
 
-    async def put(self, queue: str, body: bytes, properties: BasicProperties, timeout_s: float) -> None:
+    async def put(self, parcel: Parcel, timeout_s: float) -> None:
         """Return when the broker has taken the message over, within `timeout_s`.
 
-        Raises WaitTimeout, ConnectionLost (it may or may not have arrived), Nacked, or ChannelError (the queue cannot
-        be declared).
+        Raises WaitTimeout, ConnectionLost (it may or may not have arrived), Nacked, ChannelError (the queue cannot
+        be declared), or TaskError (nothing can be delayed for a queue of such a name).
         """
-        await bounded(self._put(queue, body, properties, timeout_s), timeout_s, f"a message's way to queue {queue!r}")
+        what = f"a message's way to queue {parcel.queue!r}"
+        await bounded(self._put(parcel, timeout_s), timeout_s, what)
 
-    async def _put(self, queue: str, body: bytes, properties: BasicProperties, timeout_s: float) -> None:
-        channel = await self._open()
-        if queue not in self._declared:
-            await self._declare(queue)
+    async def put_many(self, parcels: Sequence[Parcel], timeout_s: float) -> list[Exception | None]:
+        """All of them, with one wait for all confirms, `timeout_s` at most: what went wrong with each, as `put` raises it."""
+        until_s = asyncio.get_running_loop().time() + timeout_s
+        confirms: list[asyncio.Future[None] | LeveretError] = []
+        outcomes: list[Exception | None] = []
         try:
-            await channel.publish(body, routing_key=queue, properties=properties, mandatory=True, timeout_s=timeout_s)
-        except Unroutable:  # somebody deleted the queue since it was declared
-            await self._declare(queue)
-            await channel.publish(body, routing_key=queue, properties=properties, mandatory=True, timeout_s=timeout_s)
+            await bounded(
+                self._post_all(parcels, confirms, timeout_s), timeout_s, f"the sending of {len(parcels)} messages"
+            )
+        except LeveretError as error:
+            confirms += [error] * (len(parcels) - len(confirms))
+        for parcel, confirm in zip(parcels, confirms, strict=True):
+            left_s = max(0.0, until_s - asyncio.get_running_loop().time())
+            outcomes.append(await self._outcome(parcel, confirm, left_s))
+        return outcomes
+
+    async def _outcome(
+        self, parcel: Parcel, confirm: asyncio.Future[None] | LeveretError, timeout_s: float
+    ) -> Exception | None:
+        if isinstance(confirm, LeveretError):
+            return confirm
+        try:
+            if not confirm.done():
+                await bounded(asyncio.shield(confirm), timeout_s, "the broker's confirm")
+            confirm.result()
+        except Unroutable:  # its queue was deleted since it was declared: once more, by itself
+            self._forget(parcel)
+            try:
+                await self.put(parcel, timeout_s)
+            except LeveretError as error:
+                return error
+        except LeveretError as error:
+            return error
+        return None
+
+    async def _post_all(
+        self, parcels: Sequence[Parcel], confirms: list[asyncio.Future[None] | LeveretError], timeout_s: float
+    ) -> None:
+        for number, parcel in enumerate(parcels):
+            try:
+                way = await self._way(parcel)
+            except (
+                ChannelError,
+                TaskError,
+            ) as error:  # its queue is somebody's with other arguments, say: the others go on
+                confirms.append(error)
+                continue
+            channel = await self._open()
+            if number % TOGETHER == 0:
+                await channel.drain(timeout_s)
+            confirm = channel.publish_nowait(
+                parcel.body,
+                exchange=way.exchange,
+                routing_key=way.routing_key,
+                properties=way.properties,
+                mandatory=True,
+            )
+            assert confirm is not None
+            confirms.append(confirm)
+
+    async def _put(self, parcel: Parcel, timeout_s: float) -> None:
+        for last in (False, True):
+            way, channel = await self._way(parcel), await self._open()
+            try:
+                await channel.publish(
+                    parcel.body,
+                    exchange=way.exchange,
+                    routing_key=way.routing_key,
+                    properties=way.properties,
+                    mandatory=True,
+                    timeout_s=timeout_s,
+                )
+                return
+            except (Unroutable, ChannelError):  # somebody deleted the queue, or a rung, since it was declared
+                if last:
+                    raise
+                self._forget(parcel)
+
+    # ---- what has to be there first
+
+    async def _way(self, parcel: Parcel) -> Way:
+        """Declared, as far as it is not known to be."""
+        queue = parcel.queue
+        if parcel.delay_ms <= 0:
+            if queue not in self._declared:
+                await self._declare(queue)
+            return Way("", queue, parcel.properties)
+        down = descent(queue, parcel.delay_ms)
+        if self._height < down.rung or queue not in self._delayed:
+            await self._raise_ladder(queue, down.rung)
+        # An expiration of its own would bring it down too early.
+        properties = replace(parcel.properties, expiration=None)
+        if down.left_ms:
+            properties = replace(properties, headers={**(properties.headers or {}), WAIT: down.left_ms})
+        return Way(rung(down.rung), down.routing_key, properties)
+
+    def _forget(self, parcel: Parcel) -> None:
+        self._declared.discard(parcel.queue)
+        self._delayed.discard(parcel.queue)
+        self._height = -1
 
     async def _open(self) -> Channel:
         async with self._opening:
             if self._channel is None or self._channel.closed:
                 self._channel = await self.connection.channel(confirms=True)
                 self._declared.clear()
+                self._delayed.clear()
+                self._height = -1
             return self._channel
 
     async def _declare(self, queue: str) -> None:
@@ -57,3 +181,13 @@ class Outbox:
         finally:
             with suppress(LeveretError):  # closed by the refusal
                 await channel.close()
+
+    async def _raise_ladder(self, queue: str, height: int) -> None:
+        on_rabbitmq = self.connection.server_properties.get("product") == RABBITMQ
+        async with await self.connection.channel() as channel:
+            await declare(channel, queue)
+            if self._height < height:
+                await declare_ladder(channel, height, on_rabbitmq)
+                self._height = max(self._height, height)
+            await bind_queue(channel, queue)
+        self._delayed.add(queue)

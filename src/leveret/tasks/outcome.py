@@ -1,7 +1,7 @@
 """How the running of one message can end. Plain values: worker/executor makes them, worker/settle acts on them.
 
 Done      the message is acknowledged
-Failed    it goes back to its queue, with one more failed attempt in its headers
+Failed    it goes back to its queue after a pause, with one more failed attempt in its headers
 Parked    it goes to its queue's dead-letter queue, with the reason in its headers
 """
 
@@ -21,6 +21,8 @@ ARGUMENTS: Final = "arguments"
 PROPERTIES: Final = "properties"
 ATTEMPTS: Final = "attempts"
 CRASHES: Final = "crashes"
+REJECTED: Final = "rejected"
+NOT_RETRIED: Final = "not-retried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Failed:
 
     failure: Failure
     took_s: float
+    delay_s: float = 0.0
+    """Until it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from leveret.client import BasicProperties
 from leveret.client.blocking import BlockingConnection, connect_blocking
 from leveret.client.threads import LoopThread, loop_thread
-from leveret.tasks.outbox import Outbox
+from leveret.tasks.outbox import Outbox, Parcel
 
 
 class _Open:
@@ -40,17 +39,34 @@ class Sender:
         # By process: a fork's lock may have been held, and what its parent opened must not be collected (closed) here.
         self._open: dict[int, _Open] = {}
 
-    def send(self, queue: str, body: bytes, properties: BasicProperties, timeout_s: float) -> None:
+    def send(self, parcel: Parcel, timeout_s: float) -> None:
         """See Outbox.put. Connecting, if need be, has bounds of its own."""
         thread, outbox = self._outbox()
-        thread.run(outbox.put(queue, body, properties, timeout_s), timeout_s, "the broker's confirm")
+        thread.run(outbox.put(parcel, timeout_s), timeout_s, "the broker's confirm")
 
-    async def send_async(self, queue: str, body: bytes, properties: BasicProperties, timeout_s: float) -> None:
-        mine = self._mine()
-        thread, outbox = self._outbox() if mine.ready else await asyncio.to_thread(self._outbox)
-        future = thread.link(lambda: asyncio.ensure_future(outbox.put(queue, body, properties, timeout_s)))
+    async def send_async(self, parcel: Parcel, timeout_s: float) -> None:
+        thread, outbox = await self._outbox_async()
+        future = thread.link(lambda: asyncio.ensure_future(outbox.put(parcel, timeout_s)))
         # Who stops waiting does not stop the message: it may be on its way.
         await asyncio.shield(asyncio.wrap_future(future))
+
+    def send_many(self, parcels: Sequence[Parcel], timeout_s: float) -> list[Exception | None]:
+        """See Outbox.put_many."""
+        thread, outbox = self._outbox()
+        return thread.run(outbox.put_many(parcels, timeout_s), timeout_s, "the broker's confirms")
+
+    async def send_many_async(self, parcels: Sequence[Parcel], timeout_s: float) -> list[Exception | None]:
+        thread, outbox = await self._outbox_async()
+        outcomes: list[Exception | None] = []
+
+        async def put() -> None:
+            outcomes.extend(await outbox.put_many(parcels, timeout_s))
+
+        await asyncio.shield(asyncio.wrap_future(thread.link(lambda: asyncio.ensure_future(put()))))
+        return outcomes
+
+    async def _outbox_async(self) -> tuple[LoopThread, Outbox]:
+        return self._outbox() if self._mine().ready else await asyncio.to_thread(self._outbox)
 
     def close(self) -> None:
         """The next message opens it again."""

@@ -12,27 +12,30 @@ It registers and sends; running tasks is the worker's part. No state is global: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
-from leveret.client import BasicProperties
-from leveret.errors import TaskError
-from leveret.tasks.handler import Consumer, Handler, Sent, Task
+from leveret.errors import PartlySent, TaskError
+from leveret.tasks.handler import Call, Consumer, Handler, Sent, Task
 from leveret.tasks.local import broker_url
 from leveret.tasks.message import properties_of
 from leveret.tasks.middleware import Middleware
+from leveret.tasks.outbox import Parcel
+from leveret.tasks.retries import Retries
 from leveret.tasks.sender import Sender
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+OFTEN: Final = Retries()
 
 
 class WorkQueue:
     """`url` is the broker's (client/url tells its forms); without one it is LEVERET_URL, and without that the project's
     own local broker, started on demand (tasks/local).
 
-    `default_queue` and `attempts` hold for tasks that say nothing else. `send_timeout_s` bounds each `send`.
+    `default_queue` and `retry` hold for tasks that say nothing else. `send_timeout_s` bounds each `send`.
     """
 
     def __init__(
@@ -41,14 +44,14 @@ class WorkQueue:
         *,
         name: str = "leveret",
         default_queue: str = "default",
-        attempts: int = 3,
+        retry: Retries = OFTEN,
         send_timeout_s: float = 30.0,
         middleware: Sequence[Middleware] = (),
     ) -> None:
         self.url = url
         self.name = name
         self.default_queue = default_queue
-        self.attempts = attempts
+        self.retry = retry
         self.send_timeout_s = send_timeout_s
         self.middleware = tuple(middleware)
         self.tasks: dict[str, Task[..., Any]] = {}
@@ -72,7 +75,7 @@ class WorkQueue:
         *,
         name: str | None = None,
         queue: str | None = None,
-        attempts: int | None = None,
+        retry: Retries | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
     def task(
@@ -82,7 +85,7 @@ class WorkQueue:
         *,
         name: str | None = None,
         queue: str | None = None,
-        attempts: int | None = None,
+        retry: Retries | None = None,
     ) -> object:
         """Make a task of a function, plain or async. Its name in messages is `name`, or else the function's own.
 
@@ -95,7 +98,7 @@ class WorkQueue:
                 function,
                 name=name or str(getattr(function, "__name__", "")),
                 queue=queue or self.default_queue,
-                attempts=self.attempts if attempts is None else attempts,
+                retries=retry or self.retry,
                 send=self._send,
                 send_async=self._send_async,
             )
@@ -104,11 +107,11 @@ class WorkQueue:
 
         return register if function is None else register(function)
 
-    def consumer(self, queue: str, *, attempts: int | None = None) -> Callable[[Callable[P, R]], Consumer[P, R]]:
+    def consumer(self, queue: str, *, retry: Retries | None = None) -> Callable[[Callable[P, R]], Consumer[P, R]]:
         """Have a function take the plain messages of `queue`, from whatever publisher: f(body) or f(body, message)."""
 
         def register(function: Callable[P, R]) -> Consumer[P, R]:
-            consumer = Consumer(function, queue=queue, attempts=self.attempts if attempts is None else attempts)
+            consumer = Consumer(function, queue=queue, retries=retry or self.retry)
             self._add_consumer(consumer)
             return consumer
 
@@ -141,15 +144,39 @@ class WorkQueue:
 
     # ---- sending and running
 
-    def _send(self, task: str, queue: str, body: bytes) -> Sent:
-        properties = properties_of(task, self.name)
-        self._sender.send(queue, body, properties, self.send_timeout_s)
-        return _sent(properties, task, queue)
+    def send_many(self, calls: Iterable[Call]) -> list[Sent]:
+        """Send `[task.call(…), …]`, tasks of any kinds, with one wait for all confirms: some hundred times faster than one by one.
 
-    async def _send_async(self, task: str, queue: str, body: bytes) -> Sent:
-        properties = properties_of(task, self.name)
-        await self._sender.send_async(queue, body, properties, self.send_timeout_s)
-        return _sent(properties, task, queue)
+        Returns once the broker has confirmed that it keeps them all, within `send_timeout_s`. PartlySent if it has not:
+        its `errors` tell which. They arrive in their order.
+        """
+        parcels, sent = self._parcels(calls)
+        return _all_sent(sent, self._sender.send_many(parcels, self.send_timeout_s))
+
+    async def send_many_async(self, calls: Iterable[Call]) -> list[Sent]:
+        """As `send_many`, for coroutines."""
+        parcels, sent = self._parcels(calls)
+        return _all_sent(sent, await self._sender.send_many_async(parcels, self.send_timeout_s))
+
+    def _send(self, call: Call) -> Sent:
+        parcel, sent = self._parcel(call)
+        self._sender.send(parcel, self.send_timeout_s)
+        return sent
+
+    async def _send_async(self, call: Call) -> Sent:
+        parcel, sent = self._parcel(call)
+        await self._sender.send_async(parcel, self.send_timeout_s)
+        return sent
+
+    def _parcel(self, call: Call) -> tuple[Parcel, Sent]:
+        properties = properties_of(call.task, self.name)
+        assert properties.message_id is not None
+        sent = Sent(properties.message_id, call.task, call.queue)
+        return Parcel(call.queue, call.body, properties, call.delay_ms), sent
+
+    def _parcels(self, calls: Iterable[Call]) -> tuple[list[Parcel], list[Sent]]:
+        made = [self._parcel(call) for call in calls]
+        return [parcel for parcel, _ in made], [sent for _, sent in made]
 
     def close(self) -> None:
         """Close the connection that sending opened. Sending opens it again."""
@@ -164,6 +191,8 @@ class WorkQueue:
         return code
 
 
-def _sent(properties: BasicProperties, task: str, queue: str) -> Sent:
-    assert properties.message_id is not None
-    return Sent(properties.message_id, task, queue)
+def _all_sent(sent: list[Sent], outcomes: list[Exception | None]) -> list[Sent]:
+    errors = {number: error for number, error in enumerate(outcomes) if error is not None}
+    if errors:
+        raise PartlySent(len(sent), errors)
+    return sent

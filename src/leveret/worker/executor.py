@@ -17,7 +17,8 @@ from typing import Any, Final
 from leveret.errors import TaskError
 from leveret.tasks import Done, Failed, Failure, Handler, Message, Middleware, Outcome, Parked, WorkQueue
 from leveret.tasks.message import DELIVERIES_MAX, running
-from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, CRASHES, PROPERTIES, UNKNOWN_TASK
+from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, CRASHES, NOT_RETRIED, PROPERTIES, REJECTED, UNKNOWN_TASK
+from leveret.tasks.retries import Reject
 
 log = logging.getLogger("leveret.worker")
 
@@ -62,7 +63,7 @@ def find(work: WorkQueue, message: Message) -> Handler[..., Any] | Parked:
     handler = work.handler(message.queue, message.task)
     if handler is None:
         return _refused(UNKNOWN_TASK, f"this worker knows no task {message.task!r} (queue {message.queue!r})")
-    if message.attempt > handler.attempts:
+    if message.attempt > handler.retries.attempts:
         return _refused(ATTEMPTS, f"{message.attempt - 1} attempts failed")
     if message.deliveries > DELIVERIES_MAX:
         return _refused(ATTEMPTS, f"it came back {message.deliveries} times without an answer from its worker")
@@ -135,9 +136,14 @@ def conclude(job: Job, outcome: Outcome) -> Outcome:
 
 def _failed(job: Job, error: BaseException, started: float) -> Outcome:
     failure, took_s = Failure.of(error, OWN_FRAMES), job.clock() - started
-    if job.message.attempt >= job.handler.attempts:
+    retries, attempt = job.handler.retries, job.message.attempt
+    if isinstance(error, Reject):
+        return Parked(REJECTED, failure, took_s)
+    if not retries.again(error):
+        return Parked(NOT_RETRIED, failure, took_s)
+    if attempt >= retries.attempts:
         return Parked(ATTEMPTS, failure, took_s)
-    return Failed(failure, took_s)
+    return Failed(failure, took_s, retries.delay_s(error, attempt))
 
 
 def _refused(reason: str, text: str) -> Parked:

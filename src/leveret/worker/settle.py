@@ -1,7 +1,8 @@
 """What becomes of a message, by the outcome of its task: the one place that acknowledges and gives back.
 
     Done     acknowledged
-    Failed   published again to its queue, with the failure in its headers; once that is confirmed, acknowledged
+    Failed   published again to its queue, to be there after a pause, with the failure in its headers; once that is
+             confirmed, acknowledged
     Parked   likewise, to the dead-letter queue
 
 A crash between confirm and acknowledgement leaves two copies, never none. What cannot be moved just now is held, and moved
@@ -19,13 +20,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import ceil
 from typing import Final
 
 from leveret.client import Backoff, BasicProperties, Delivery
-from leveret.errors import CodecError, LeveretError, ProtocolMisuse
+from leveret.errors import CodecError, LeveretError, ProtocolMisuse, TaskError
 from leveret.tasks import Failed, Message, Parked
-from leveret.tasks.message import properties_crashed, properties_failed, properties_parked, without_story
-from leveret.tasks.outbox import Outbox
+from leveret.tasks.message import (
+    properties_crashed,
+    properties_failed,
+    properties_parked,
+    properties_waiting,
+    without_story,
+)
+from leveret.tasks.outbox import Outbox, Parcel
 from leveret.tasks.topology import dead_queue
 
 log = logging.getLogger("leveret.worker")
@@ -68,22 +76,32 @@ class Settler:
         if delivery.lost:
             log.warning("a failed message is delivered again, for its connection was lost: id=%s", message.id)
         else:
-            await self._move(delivery, message, *self._destination(message, outcome))
+            delay_ms = ceil(outcome.delay_s * 1000) if isinstance(outcome, Failed) else 0
+            await self._move(delivery, message, *self._destination(message, outcome), delay_ms)
 
     async def write_down(self, delivery: Delivery, message: Message) -> None:
         """That it starts once more, before it does. Never raises but when cancelled."""
         await self._move(delivery, message, message.queue, properties_crashed(message))
+
+    async def wait_on(self, delivery: Delivery, message: Message) -> None:
+        """Its delay was longer than the ladder: another round. Never raises but when cancelled."""
+        await self._move(delivery, message, message.queue, properties_waiting(message), message.wait_ms)
 
     def _destination(self, message: Message, outcome: Failed | Parked) -> tuple[str, BasicProperties]:
         if isinstance(outcome, Failed):
             return message.queue, properties_failed(message, outcome.failure, self._now())
         return dead_queue(message.queue), properties_parked(message, outcome.failure, outcome.reason, self._now())
 
-    async def _move(self, delivery: Delivery, message: Message, queue: str, properties: BasicProperties) -> None:
+    async def _move(
+        self, delivery: Delivery, message: Message, queue: str, properties: BasicProperties, delay_ms: int = 0
+    ) -> None:
         attempt = 0
         while not delivery.lost:
             try:
-                await self._outbox.put(queue, message.body, properties, PUBLISH_S)
+                await self._outbox.put(Parcel(queue, message.body, properties, delay_ms), PUBLISH_S)
+            except TaskError as error:  # there is no way to delay it
+                log.error("message id=%s is not delayed: %s", message.id, error)
+                delay_ms = 0
             except (ProtocolMisuse, CodecError) as error:
                 log.error("message id=%s goes to queue %s without its traceback: %s", message.id, queue, error)
                 properties = without_story(properties)

@@ -18,7 +18,7 @@ Start = Callable[[str, Delivery], None]
 
 
 class Slots:
-    """`room` is set while a slot is free; `ended` counts the tasks that made room."""
+    """`room` is set while a slot is free; `ended` counts the tasks that made room. Once `closed`, nothing starts any more."""
 
     def __init__(self, number: int, start: Start) -> None:
         self.number = number
@@ -26,12 +26,13 @@ class Slots:
         self.ended = 0
         self.room = asyncio.Event()
         self.room.set()
+        self.closed = False
         self._start = start
         self._waiting: deque[tuple[str, Delivery]] = deque()
 
     def offer(self, queue: str, delivery: Delivery) -> bool:
         """Start it, or let it wait; whether it was started."""
-        if not self.free:
+        if self.closed or not self.free:
             self._waiting.append((queue, delivery))
             return False
         self.free -= 1
@@ -43,13 +44,17 @@ class Slots:
     def release(self) -> None:
         """A task has ended: the one that waited longest is next. One whose connection is lost comes again by itself."""
         self.ended += 1
-        while self._waiting:
+        while self._waiting and not self.closed:
             queue, delivery = self._waiting.popleft()
             if not delivery.lost:
                 self._start(queue, delivery)
                 return
         self.free += 1
         self.room.set()
+
+    def close(self) -> None:
+        """What waits, and what is still offered, waits until it is withdrawn."""
+        self.closed = True
 
     def crowded(self, queue: str) -> bool:
         """Whether any of `queue` wait."""

@@ -42,7 +42,6 @@ class Source:
         self._interrupted = asyncio.Event()
         self._error: Exception | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._quiet = False
 
     async def tend(self) -> None:
         """Consume, be interrupted, pause, wait for room, and again; until cancelled."""
@@ -80,9 +79,8 @@ class Source:
         self._interrupted.set()
 
     def _take(self, delivery: Delivery) -> None:
-        if self._quiet:
-            give_back(delivery)
-        elif not self._slots.offer(self.queue, delivery) and self._timer is None:
+        waits = not self._slots.offer(self.queue, delivery)
+        if waits and self._timer is None and not self._slots.closed:
             self._be_patient()
 
     def _be_patient(self) -> None:
@@ -101,14 +99,15 @@ class Source:
 
     async def _pause(self) -> None:
         """No more deliveries; those that wait go back. What runs stays ours."""
-        if self._consumer is not None:
-            await self._consumer.cancel()
-        for delivery in self._slots.withdraw(self.queue):
-            give_back(delivery)
+        try:
+            if self._consumer is not None:
+                await self._consumer.cancel()
+        finally:  # also if the broker does not answer
+            for delivery in self._slots.withdraw(self.queue):
+                give_back(delivery)
 
     async def quiet(self) -> None:
-        """No more deliveries, for good. Called when `tend` has been cancelled."""
-        self._quiet = True
+        """No more deliveries, for good. Called when `tend` has been cancelled and the slots are closed."""
         if self._timer is not None:
             self._timer.cancel()
         try:

@@ -1,7 +1,7 @@
 """The worker of one process: takes deliveries of its queues, runs their tasks, settles them.
 
 Stopping, in order (sidekiq's manager is the model):
-  1. quiet      no queue is read any more, and what waits for a slot goes back at once
+  1. quiet      nothing starts any more; no queue is read, and what waits for a slot goes back
   2. wait       running tasks may finish, and are acknowledged, for `shutdown_timeout_s`
   3. give back  async tasks still running are cancelled; the connection is closed, and the broker has back what is
                 not acknowledged
@@ -54,6 +54,7 @@ class Worker:
         self._moves: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._quitting = asyncio.Event()
+        self._reviving: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -90,10 +91,16 @@ class Worker:
     async def run(self) -> None:
         """Until stopped. Raises ClientError or AMQPError if the broker does not want us (wrong password)."""
         self._loop = asyncio.get_running_loop()
-        connection = await self._unless_stopped(self._connect())
+        connection = await self._unless_stopped(self._connect("worker"))
+        # What failed is published on a connection of its own: a broker that is short of memory or disk does not read from
+        # publishers, and would not see what is acknowledged.
+        moving = None if connection is None else await self._unless_stopped(self._connect("worker, what failed"))
         if connection is None:
             return
-        self._settler = Settler(Outbox(connection))
+        if moving is None:
+            await connection.close(CLOSE_S)
+            return
+        self._settler = Settler(Outbox(moving))
         self._slots = Slots(self.options.threads, self._start)
         sources = [Source(connection, queue, self._slots) for queue in self.queues]
         tending = [asyncio.create_task(source.tend()) for source in sources]
@@ -103,6 +110,8 @@ class Worker:
         stopping.cancel()
         broken = [error for task in tending if task.done() and (error := task.exception()) is not None]
         await self._shut_down(connection, sources, tending)
+        await moving.close(CLOSE_S)
+        log.info("worker stopped")
         if broken:  # an error of our own: nobody would read that queue any more
             raise broken[0]
 
@@ -115,12 +124,14 @@ class Worker:
             stopping.cancel()
             connecting.cancel()
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, name: str) -> Connection:
         """Workers may be started before their broker: try until it is there."""
         backoff, attempt = Backoff(), 0
         while True:
             try:
-                return await connect(self._url, name=f"{self.work.name} worker")
+                connection = await connect(self._url, name=f"{self.work.name} {name}")
+                connection.on_lost = self._lost
+                return connection
             except (ConnectionLost, WaitTimeout) as error:
                 if isinstance(error, ConnectionError) and error.code != FORCED:
                     raise
@@ -128,11 +139,23 @@ class Worker:
             await backoff.wait(attempt)
             attempt += 1
 
+    def _lost(self, error: Exception) -> None:
+        """The client connects again by itself, if there is a broker: the project's own may have to be started again."""
+        if not self.stopping:
+            self._reviving = self._loop.run_in_executor(None, self._revive)
+
+    def _revive(self) -> None:
+        try:
+            self.work.broker_url()
+        except TaskError as error:
+            log.error("the local broker is gone: %s", error)
+
     async def _shut_down(
         self, connection: Connection, sources: list[Source], tending: list[asyncio.Task[None]]
     ) -> None:
         """See the module's head."""
         log.info("worker stopping running=%d", len(self._jobs))
+        self._slots.close()
         for task in tending:
             task.cancel()
         await asyncio.gather(*tending, return_exceptions=True)
@@ -142,7 +165,6 @@ class Worker:
             log.warning("worker gives back running=%d", len(self._jobs))
         await self._task_loop.cancel()
         await connection.close(CLOSE_S)
-        log.info("worker stopped")
 
     async def _wait_for_jobs(self) -> None:
         waiting = [asyncio.create_task(event.wait()) for event in (self._idle, self._quitting)]
@@ -159,6 +181,9 @@ class Worker:
         handler = find(self.work, message)
         if isinstance(handler, Parked):
             self._settle(delivery, message, handler)
+            return
+        if message.wait_ms:
+            self._move(delivery, self._settler.wait_on(delivery, message))
             return
         if delivery.redelivered:
             self._move(delivery, self._settler.write_down(delivery, message))
