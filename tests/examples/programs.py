@@ -58,10 +58,13 @@ class Program:
 
 
 @contextlib.contextmanager
-def leveret_worker(app: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Heard]:
+def leveret_worker(app: str, folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[Heard]:
     """`leveret worker APP` in that folder, ready; what it says. Killed at the end."""
     heard = Heard()
-    program = Program(["leveret", "worker", app], folder, environment, heard)
+    # Unbuffered, print would write a line and its end apart, and the log of another thread come between.
+    buffered = {"PYTHONUNBUFFERED": "", **environment}
+    runner = (sys.executable, "-m")
+    program = Program(["leveret", "worker", app, *options], folder, buffered, heard, runner)
     try:
         heard.until(lambda line: "worker ready" in line)
         yield heard

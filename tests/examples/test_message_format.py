@@ -32,7 +32,7 @@ work = WorkQueue(default_queue=os.environ["QUEUE"])
 
 @work.task(queue=os.environ.get("PICTURES"))
 def resize(path: Path, width: int) -> None:
-    print("resized", type(path).__name__, path, width, flush=True)
+    print(f"resized {type(path).__name__} {path} {width}\\n", end="", flush=True)
 
 
 @work.task(retry=Retries(attempts=2, first_s=0.1))
@@ -60,6 +60,8 @@ def block(language: str) -> str:
 def sent_by_a_stranger(channel: BlockingChannel, queue: str, task: str, body: object, exchange: str = "") -> str:
     properties = pika.BasicProperties(type=task, message_id=str(uuid.uuid4()), delivery_mode=2)
     channel.confirm_delivery()
+    if not exchange:
+        channel.queue_declare(queue, durable=True)
     channel.basic_publish(exchange, queue, json.dumps(body).encode(), properties, mandatory=True)
     assert properties.message_id is not None
     return properties.message_id
