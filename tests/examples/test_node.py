@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -11,12 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
 from examples.programs import EXAMPLES, Heard, Program, leveret_worker
+from leveret.tasks import ladder
 
 MISSING = [program for program in ("node", "npm") if shutil.which(program) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} is not installed")
@@ -196,3 +200,78 @@ def test_a_node_worker_ends_in_good_order(
         other_end.write(b"hare")
     assert heard.word("digest").startswith(str(pipe))
     assert worker.process.wait(SEND_S) == 0
+
+
+def test_a_dead_letter_of_node_is_sent_again_from_the_command_line(
+    broker: Broker, folder: Path, heard: Heard, node_worker: Callable[[], Program], tmp_path: Path
+) -> None:
+    """With all its attempts again."""
+    node_worker()
+    file = tmp_path / "late hare"
+    (sent,) = ask_node(broker, folder, file)
+    requeue = [sys.executable, "-m", "leveret", "dead", "requeue", "digests", sent, "--url", broker.url]
+    for late in (False, True):
+        assert [heard.word("failed", sent).split()[0] for _ in range(3)] == ["1", "2", "3"]
+        assert heard.word("parked") == sent
+        if late:
+            file.write_bytes(b"hare")
+        subprocess.run(requeue, capture_output=True, timeout=SEND_S, check=True)
+    assert heard.word("digest") == f"{file} {hashlib.sha256(b'hare').hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "headers", "reason"),
+    [
+        ("nobody", b"{}", {}, "unknown-task"),
+        ("toString", b"{}", {}, "unknown-task"),
+        ("digest", b"no JSON", {}, "arguments"),
+        ("digest", b"[]", {}, "arguments"),
+        ("digest", b"{}", {"x-leveret-crashes": 6}, "crashes"),
+    ],
+)
+def test_node_parks_what_it_cannot_run(
+    channel: BlockingChannel,
+    heard: Heard,
+    node_worker: Callable[[], Program],
+    task: str,
+    body: bytes,
+    headers: dict[str, Any],
+    reason: str,
+) -> None:
+    node_worker()
+    properties = pika.BasicProperties(type=task, message_id="hare", delivery_mode=2, headers=headers)
+    channel.basic_publish("", "digests", body, properties)
+    assert heard.word("parked") == "hare"
+    message_id, said = dead_letter(channel)
+    assert (message_id, said["x-leveret-reason"], said["x-leveret-queue"]) == ("hare", reason, "digests")
+
+
+def test_node_sends_a_long_delay_round_again(
+    channel: BlockingChannel, heard: Heard, node_worker: Callable[[], Program], tmp_path: Path
+) -> None:
+    (file,) = make_files(tmp_path, 1)
+    node_worker()
+    headers = {"x-leveret-wait": 700, "x-of-mine": "kept"}
+    properties = pika.BasicProperties(type="digest", message_id="hare", delivery_mode=2, headers=headers)
+    begun = time.monotonic()
+    channel.basic_publish("", "digests", json.dumps({"args": [str(file)]}).encode(), properties)
+    assert heard.word("digest").startswith(str(file))
+    assert time.monotonic() - begun >= 0.7
+
+
+def test_node_and_python_go_down_the_same_ladder(folder: Path) -> None:
+    queues = ["digests", "a.b", "hare & hound", "Hase/ä", "!*'()~-_"]
+    delays = [1, 99, 100, 101, 3_000, 86_400_000, ladder.HIGHEST_MS, ladder.HIGHEST_MS + 1, 2 * ladder.HIGHEST_MS]
+    program = """
+import { descent } from './leveret.js';
+const [queues, delays] = JSON.parse(process.argv[1]);
+console.log(JSON.stringify(queues.map((queue) => delays.map((delay) => descent(queue, delay)))));
+"""
+    command = ["node", "--input-type=module", "-e", program, json.dumps([queues, delays])]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SEND_S, check=False)
+    assert done.returncode == 0, done.stderr
+    for queue, descents in zip(queues, json.loads(done.stdout), strict=True):
+        for delay, found in zip(delays, descents, strict=True):
+            expected = ladder.descent(queue, delay)
+            assert (found["rung"], found["key"]) == (expected.rung, expected.routing_key)
+            assert found["leftMs"] == expected.left_ms
