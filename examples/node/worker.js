@@ -92,7 +92,15 @@ const { consumerTag } = await channel.consume(
 );
 console.log('ready');
 
+let ending = false;
+connection.on('close', () => { // also when a broker that stops says goodbye, which amqplib takes for no error
+  if (ending) return;
+  console.error('the connection was closed');
+  process.exit(1);
+});
+
 process.once('SIGTERM', async () => {
+  ending = true;
   await channel.cancel(consumerTag);
   await Promise.all(running);
   await connection.close();

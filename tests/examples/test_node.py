@@ -219,6 +219,19 @@ def test_a_dead_letter_of_node_is_sent_again_from_the_command_line(
     assert heard.word("digest") == f"{file} {hashlib.sha256(b'hare').hexdigest()}"
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_node_worker_ends_with_an_error_when_its_broker_does(
+    own_broker: Broker, folder: Path, heard: Heard, end: str
+) -> None:
+    worker = Program(["worker.js"], folder, {"AMQP_URL": own_broker.url}, heard, runner=["node"])
+    try:
+        heard.word("ready")
+        getattr(own_broker, end)()
+        assert worker.process.wait(SEND_S) == 1
+    finally:
+        worker.kill()
+
+
 @pytest.mark.parametrize(
     ("task", "body", "headers", "reason"),
     [
