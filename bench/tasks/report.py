@@ -9,7 +9,7 @@ from rich.table import Table
 from bench.tasks.results import METRICS, Metric, Row
 
 LEGEND = "Median of the rounds; in brackets how many times better Leveret on its own broker is, the median of the rounds' ratios."
-WIDE = 7
+WIDE = 6
 """Metrics side by side in a terminal."""
 
 
@@ -27,7 +27,11 @@ def cell(row: Row, metric: Metric, ours: Row | None) -> str:
     if value is None:
         return "-"
     ratio = row.ratio(metric, ours)
-    return figure(value) if ratio is None else f"{figure(value)} ({ratio:.2g}×)"
+    return figure(value) if ratio is None else f"{figure(value)} ({times(ratio)})"
+
+
+def times(ratio: float) -> str:
+    return f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
 
 
 def measured(rows: list[Row]) -> list[Metric]:
@@ -39,7 +43,7 @@ def show(console: Console, rows: list[Row]) -> None:
     for start in range(0, len(metrics), WIDE):
         part = metrics[start : start + WIDE]
         shown = Table(title_justify="left")
-        shown.add_column("")
+        shown.add_column("", no_wrap=True)
         for metric in part:
             shown.add_column(f"{metric.title}\n{metric.unit}", justify="right")
         for row in rows:
