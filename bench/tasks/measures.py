@@ -11,7 +11,7 @@ from time import monotonic
 
 from bench import RoundFailed
 from bench.tasks.peers import SLOTS, Contestant
-from bench.tasks.processes import Command, settle
+from bench.tasks.processes import settle
 from bench.tasks.results import Figures
 from bench.tasks.session import Place, Session
 
@@ -70,7 +70,8 @@ def running(contestant: Contestant, place: Place, tasks: int) -> Figures:
         settle(SETTLE_S)
         figures |= effects(session, 1)
         figures |= sleeps(session, 1 + WARM + ONE_BY_ONE)
-        return figures | {"memory": idle_memory_mb(worker)}
+        settle(SETTLE_S)
+        return figures | {"memory": sum(worker.memory_mb() for worker in session.workers)}
 
 
 def effects(session: Session, first: int) -> Figures:
@@ -90,11 +91,6 @@ def sleeps(session: Session, first: int) -> Figures:
     wait(session, numbers, DRAIN_S)
     took_s = session.effects.of(numbers)[-1].at - session.effects.begun(numbers)[0].at
     return {"sleep": 100 * (SLEEPS * SLEEP_MS / 1e3 / SLOTS) / took_s}
-
-
-def idle_memory_mb(worker: Command) -> float:
-    settle(SETTLE_S)
-    return worker.memory_mb()
 
 
 def results(contestant: Contestant, place: Place, tasks: int) -> Figures:

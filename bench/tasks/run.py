@@ -18,8 +18,8 @@ from rich.console import Console
 from bench import ROOT, CannotRun, RoundFailed
 from bench.brokers import BrokerFailed, build_of
 from bench.run import interrupted
-from bench.tasks.measures import MEASURES
-from bench.tasks.peers import PEERS, Contestant, contestants
+from bench.tasks.measures import KILL_PROCESSES, MEASURES
+from bench.tasks.peers import PEERS, SLOTS, Contestant, contestants
 from bench.tasks.report import figure, markdown, show, write_json
 from bench.tasks.results import METRICS, Row
 from bench.tasks.servers import Servers
@@ -57,10 +57,19 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement (default 3)")
     parser.add_argument("--tasks", type=int, default=20_000, help="no-op tasks to enqueue and drain (default 20000)")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=2,
+        choices=(1, 2, 5),
+        help="to spread the ten slots over, where a peer has the choice (default 2, with which most peers are quicker)",
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to FILE")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
-    parser.add_argument("--peers-python", default=str(PEERS_PYTHON), help="the Python that has the peers")
+    parser.add_argument("--peers-python", type=Path, default=PEERS_PYTHON, help="the Python that has the peers")
     chosen = parser.parse_args(argv)
+    # Not resolved: in a venv it is a link, and the link is what makes it the venv's.
+    chosen.peers_python = str(chosen.peers_python.absolute())
     if chosen.rounds < 1 or chosen.tasks < 2:
         parser.error("--rounds must be at least 1, --tasks at least 2")
     return chosen
@@ -95,6 +104,7 @@ def about(chosen: argparse.Namespace, installed: str) -> dict[str, str]:
         "leveret": build_of(sys.executable),
         "peers": installed or "none",
         "rounds": f"{chosen.rounds}, {chosen.tasks:,} tasks to enqueue and drain",
+        "slots": f"{SLOTS}, in {chosen.processes} process(es) where a peer has the choice, {KILL_PROCESSES} in the kill test",
     }
 
 
@@ -137,7 +147,7 @@ def bench(stack: ExitStack, console: Console, chosen: argparse.Namespace) -> int
         raise CannotRun("nobody is left to measure: " + "; ".join(facts.values()))
     for key, value in facts.items():
         console.print(f"{key}: {value}", highlight=False, markup=False)
-    place = Place(Servers(stack, sys.executable), sys.executable, chosen.peers_python)
+    place = Place(Servers(stack, sys.executable), sys.executable, chosen.peers_python, chosen.processes)
     measure_all(rows, chosen, place, progress)
     show(console, rows)
     if chosen.markdown:

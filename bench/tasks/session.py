@@ -1,6 +1,6 @@
 """One measurement's processes: a client and workers of one contestant, on a queue of their own, and the pipe they write to.
 
-    with Session(contestant, place, processes=1) as session:
+    with Session(contestant, place) as session:
         session.client.ask("send", 0, 1000, 0)
         session.start_workers()
         session.effects.wait_done(range(1000), 60)
@@ -34,17 +34,19 @@ class Place:
     servers: Servers
     leveret_python: str
     peers_python: str
+    processes: int
+    """Over how many worker processes the slots are spread, where a peer has a choice."""
 
     def python(self, contestant: Contestant) -> str:
         return self.leveret_python if contestant.peer.ours else self.peers_python
 
 
 class Session:
-    """`processes`: over how many worker processes the slots are spread, where a peer has a choice."""
+    """`processes` goes before the place's; `results`: tasks return a value that is kept for their sender."""
 
-    def __init__(self, contestant: Contestant, place: Place, processes: int = 1, results: bool = False) -> None:
+    def __init__(self, contestant: Contestant, place: Place, processes: int = 0, results: bool = False) -> None:
         self.contestant = contestant
-        self.processes = processes
+        self.processes = processes or place.processes
         self.workers: list[Command] = []
         self._python = place.python(contestant)
         self._server = place.servers[contestant.server]
