@@ -23,7 +23,7 @@ SLEEPS, SLEEP_MS = 1_000, 100
 KILL_TASKS, KILL_MS, KILL_PROCESSES = 200, 50, 2
 KILL_WAIT_S = 90.0
 """Longer than any peer's timeout in its reliable configuration."""
-LOOK_S = 0.2
+LOOK_S, TRICKLE_S = 0.2, 2.0
 
 
 def wait(session: Session, numbers: range, timeout_s: float) -> None:
@@ -131,19 +131,25 @@ def kill(contestant: Contestant, place: Place, tasks: int) -> Figures:
 
 
 def kill_one(session: Session, numbers: range) -> None:
-    """The process that began a task last, and has not ended it."""
-    open_tasks = [effect for effect in session.effects.begun(numbers) if effect.number not in session.effects.times]
-    if not open_tasks:
-        raise RoundFailed("no task was under way when a worker was to be killed")
-    session.kill_member(open_tasks[-1].pid)
+    """The process that began a task last, and has not ended it. Where all slots end together, the next begin is awaited."""
+    deadline = monotonic() + WAIT_S
+    while monotonic() < deadline:
+        under_way = [effect for effect in session.effects.begun(numbers) if effect.number not in session.effects.times]
+        if under_way:
+            return session.kill_member(under_way[-1].pid)
+    raise RoundFailed("no task was under way when a worker was to be killed")
 
 
 def wait_replacing(session: Session, numbers: range) -> bool:
-    deadline = monotonic() + KILL_WAIT_S
-    while monotonic() < deadline:
+    """Meanwhile a task now and then, as in life: some brokers give back what a dead worker held only when there is traffic."""
+    began, trickled = monotonic(), 0
+    while monotonic() - began < KILL_WAIT_S:
         if session.effects.wait_done(numbers, LOOK_S):
             return True
         session.replace_ended_workers()
+        if monotonic() - began > trickled * TRICKLE_S:
+            session.client.ask("one", numbers[-1] + 1 + trickled)
+            trickled += 1
     return False
 
 

@@ -29,7 +29,7 @@ METRICS = (
     Metric("sleep", "100 ms tasks: of the ideal", "%", "more"),
     Metric("memory", "worker's memory", "MB", "less"),
     Metric("start", "start to first task", "s", "less"),
-    Metric("kill-lost", "killed: lost", "tasks", "less", compared=False),
+    Metric("kill-lost", "killed: not done after 90 s", "tasks", "less", compared=False),
     Metric("kill-again", "killed: done again", "tasks", "less", compared=False),
     Metric("kill-beyond", "killed: beyond the ideal", "s", "less", compared=False),
 )
