@@ -77,9 +77,11 @@ class ClockworkServer(Server):
     # ---- what the harness asks, on the loop
 
     def advance(self, until_ms: int, queues: Iterable[str]) -> bool:
-        """See Place.advance. What is due at the same moment happens together, as it would in a night without tests."""
+        """See Place.advance. What the broker's own pauses add to the way of many messages is added to `until_ms`."""
         names = list(queues)
         while 0 < (at := self.broker.timers.next_at()) and (at <= until_ms or self._late()):
+            if self._pause_ends_at():
+                until_ms += max(0, at - self._now_ms)
             self._go_to(at)
             if self.busy(names):
                 return True
