@@ -21,5 +21,3 @@ def work_queue(leveret_app: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.delenv("LEVERET_TEST_URL", raising=False)
     with harness(leveret_app) as one:
         yield one
-
-

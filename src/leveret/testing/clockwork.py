@@ -79,7 +79,7 @@ class ClockworkServer(Server):
     def advance(self, until_ms: int, queues: Iterable[str]) -> bool:
         """See Place.advance. What the broker's own pauses add to the way of many messages is added to `until_ms`."""
         names = list(queues)
-        while 0 < (at := self.broker.timers.next_at()) and (at <= until_ms or self._late()):
+        while (at := self.broker.timers.next_at()) > 0 and (at <= until_ms or self._late()):
             if self._pause_ends_at():
                 until_ms += max(0, at - self._now_ms)
             self._go_to(at)
