@@ -35,12 +35,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A task with its arguments, ready to be sent. Made by Task.call, for WorkQueue.send_many."""
+    """A task with its arguments, ready to be sent. Made by Task.call, for WorkQueue.send_many.
+
+    `id` is the message's; empty: each sending makes a new one.
+    """
 
     task: str
     queue: str
     body: bytes
     delay_ms: int = 0
+    id: str = ""
 
 
 class Handler(ABC, Generic[P, R]):

@@ -151,12 +151,12 @@ def read_call(body: bytes) -> Call:
 # ---- the properties
 
 
-def properties_of(task: str, app_id: str) -> BasicProperties:
+def properties_of(task: str, app_id: str, id: str = "") -> BasicProperties:
     """Of a new message for `task`."""
     return BasicProperties(
         content_type="application/json",
         delivery_mode=PERSISTENT,
-        message_id=str(uuid.uuid4()),
+        message_id=id or str(uuid.uuid4()),
         timestamp=datetime.now(UTC),
         type=task,
         app_id=app_id,

@@ -169,7 +169,7 @@ class WorkQueue:
         return sent
 
     def _parcel(self, call: Call) -> tuple[Parcel, Sent]:
-        properties = properties_of(call.task, self.name)
+        properties = properties_of(call.task, self.name, call.id)
         assert properties.message_id is not None
         sent = Sent(properties.message_id, call.task, call.queue)
         return Parcel(call.queue, call.body, properties, call.delay_ms), sent
