@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 """Besides leveret.errors and the other modules at the top. A package that is not named may import anything."""
 
-MAY_WAIT = {"server", "management", "client", "worker", "cli", "testing", "tasks", "demo"}
+MAY_WAIT = {"server", "management", "client", "worker", "cli", "testing", "tasks", "demo", "contrib"}
 LINES_MAX = 400
 
 
