@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 
 from django.conf import settings
 
-PLACE = tempfile.TemporaryDirectory(prefix="leveret-django-")
+PLACE = tempfile.mkdtemp(prefix="leveret-django-")
+atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
 
 CONFIGURE = """
 import django
@@ -21,4 +24,4 @@ django.setup()
 """For processes that a test starts, too: the database's file, and the setting LEVERET_APP."""
 
 if not settings.configured:
-    exec(CONFIGURE.format(name=f"{PLACE.name}/program.db", app=""))
+    exec(CONFIGURE.format(name=f"{PLACE}/program.db", app=""))

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 START_S = 30.0
+USER = "test"
+DATABASE = "postgres"
 
 
 def missing() -> str:
     if shutil.which("postgres") is None or shutil.which("initdb") is None:
         return "PostgreSQL is not installed"
-    return "" if importlib.util.find_spec("pg8000") else "pg8000 is not installed"
+    return "" if importlib.util.find_spec("psycopg") else "psycopg is not installed"
 
 
 @contextmanager
@@ -36,11 +38,10 @@ def postgres() -> Iterator[str]:
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place, **account}
     server = None
     try:
-        subprocess.run(["initdb", "-D", "data", "-U", "test", "--auth=trust", "-N"], check=True, **quiet)
+        subprocess.run(["initdb", "-D", "data", "-U", USER, "--auth=trust", "-N"], check=True, **quiet)
         server = subprocess.Popen(["postgres", "-D", "data", "-k", str(place), "-h", "", "-F"], **quiet)
-        socket = place / ".s.PGSQL.5432"
         _await(server, place)
-        yield f"postgresql+pg8000://test@/postgres?unix_sock={socket}"
+        yield f"postgresql+psycopg://{USER}@/{DATABASE}?host={place}"
     finally:
         if server is not None:
             server.send_signal(signal.SIGINT)

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from django.core.management import call_command
+from django.db import connections, transaction
 from sqlalchemy import Engine, MetaData, create_engine
 from sqlalchemy.orm import Session
 
-from contrib import postgres
+from contrib import django_project, postgres
 from contrib.test_sqlalchemy import RELAY, WITHIN_S, left, numbers, send
 from leveret.contrib import relay as relaying
+from leveret.contrib.django import outbox as django_outbox
 from leveret.contrib.relay import Row
 from leveret.contrib.sqlalchemy import Outbox
 from leveret.tasks import WorkQueue
@@ -93,3 +96,41 @@ def test_a_relay_killed_between_publish_and_delete_is_followed_at_once(
         pass
     assert [one.id for one in work_queue.enqueued()] == ids + ids
     assert left(outbox, engine) == 0
+
+
+# ---- Django
+
+DJANGO = "postgres"
+assert django_project.PLACE
+
+
+@pytest.fixture
+def relay(work: WorkQueue, work_queue: Harness, engine: Engine) -> Iterator[django_outbox.Relay]:
+    """On the same database, as one more of the Django project's."""
+    server = {"ENGINE": "django.db.backends.postgresql", "NAME": postgres.DATABASE, "USER": postgres.USER}
+    place = str(engine.url.query["host"])
+    connections.settings[DJANGO] = {**connections.settings["default"], **server, "HOST": place}
+    call_command("migrate", database=DJANGO, verbosity=0)
+    yield django_outbox.Relay(work, DJANGO)
+    call_command("migrate", "leveret", "zero", database=DJANGO, verbosity=0)
+    connections[DJANGO].close()
+    del connections[DJANGO], connections.settings[DJANGO]
+
+
+def test_django_relays_pass_over_what_others_have_locked(
+    work: WorkQueue, work_queue: Harness, relay: django_outbox.Relay, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Outbox(work, MetaData())  # on a connection of its own; the table is the same
+    with transaction.atomic(using=DJANGO):
+        ids = [django_outbox.send(work.tasks["note"].call(number), using=DJANGO).id for number in range(4)]
+    counts: list[int] = []
+
+    def publish(work: WorkQueue, rows: list[Row], now: int) -> relaying.Result:
+        counts.append(other.relay_once(engine))
+        return relaying.publish(work, rows, now)
+
+    monkeypatch.setattr("leveret.contrib.django.outbox.publish", publish)
+    assert relay.once(limit=2) == 2
+    assert counts == [2]
+    assert [one.id for one in work_queue.enqueued()] == [*ids[2:], *ids[:2]]
+    assert left(other, engine) == 0
