@@ -53,7 +53,7 @@ def with_id(call: Call) -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A message in the table. `call` is the whole Call as JSON, `due_ms` when it is to be there (0: at once)."""
+    """A message in the table. `call` is a Stored as JSON, `due_ms` when it is to be there (0: at once)."""
 
     number: int
     call: bytes
@@ -61,8 +61,17 @@ class Row:
     tries: int
 
 
+class Stored(msgspec.Struct, omit_defaults=True):
+    """A Call as its row has it: everything but the delay, which is a time there. Rows outlive releases: add, never change."""
+
+    task: str
+    queue: str
+    body: bytes
+    id: str
+
+
 def written(call: Call) -> bytes:
-    return msgspec.json.encode(call)
+    return msgspec.json.encode(Stored(call.task, call.queue, call.body, call.id))
 
 
 def due_ms(call: Call, now: int) -> int:
@@ -70,8 +79,10 @@ def due_ms(call: Call, now: int) -> int:
 
 
 def read(row: Row, now: int) -> Call:
-    call = msgspec.json.decode(row.call, type=Call)
-    return replace(call, delay_ms=max(0, row.due_ms - now) if row.due_ms else 0)
+    """msgspec.MsgspecError if it is no Stored."""
+    stored = msgspec.json.decode(row.call, type=Stored)
+    delay_ms = max(0, row.due_ms - now) if row.due_ms else 0
+    return Call(stored.task, stored.queue, stored.body, delay_ms, stored.id)
 
 
 @dataclass(slots=True)
