@@ -86,6 +86,33 @@ class TaskError(LeveretError):
     """Wrong use of the work queue: unknown task, arguments that do not fit, bad application path."""
 
 
+class TaskFailed(LeveretError):
+    """A task whose result was awaited failed for good: `exception` is the name of its error's type, `reason` why it is not
+    tried again (see tasks/outcome).
+    """
+
+    def __init__(self, task: str, exception: str, text: str, traceback: str, reason: str) -> None:
+        super().__init__(
+            f"task {task!r} failed ({reason}): {exception}: {text}" if exception else f"task {task!r}: {text}"
+        )
+        self.task = task
+        self.exception = exception
+        self.text = text
+        self.traceback = traceback
+        self.reason = reason
+
+
+class TaskCancelled(TaskFailed):
+    """A task was cancelled. Raised by its own `raise_if_cancelled`, and to those who await its result."""
+
+
+class TimeLimitExceeded(LeveretError):
+    """Raised inside a task that ran longer than its time limit."""
+
+    def __init__(self, text: str = "the task ran longer than its time limit") -> None:
+        super().__init__(text)
+
+
 class ManagementError(LeveretError):
     """A management API cannot be reached, or did not answer as one; the message says which and why."""
 

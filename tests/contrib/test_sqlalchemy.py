@@ -157,7 +157,7 @@ def test_a_message_that_the_broker_refuses_holds_up_no_other(
     work = outbox.work
     odd = work.task(name="odd", queue="odd")(lambda: None)
     with connect_blocking(work.broker_url()) as connection, connection.channel() as channel:
-        channel.queue_declare("odd", durable=True, arguments={"x-max-length": 5})
+        channel.queue_declare("odd", durable=False)
         with Session(engine) as session, session.begin():
             outbox.send(session, odd.call())
         send(outbox, engine, 1)
@@ -194,7 +194,9 @@ def publish_and_die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 publish, sqlalchemy.publish = sqlalchemy.publish, publish_and_die
-outbox = sqlalchemy.Outbox(WorkQueue(sys.argv[1]), lease_s=60)
+work = WorkQueue(sys.argv[1])
+work.task(name="note")(lambda number: None)
+outbox = sqlalchemy.Outbox(work, lease_s=60)
 outbox.relay_once(create_engine(sys.argv[2]))
 """
 

@@ -9,8 +9,9 @@ import pytest
 
 from leveret.client import BasicProperties
 from leveret.errors import CodecError
-from leveret.tasks import Failure, Message, current_message
-from leveret.tasks.message import properties_crashed, properties_failed, properties_of, properties_parked, running
+from leveret.tasks import Failure, Message, TaskContext, current_message
+from leveret.tasks.context import running
+from leveret.tasks.message import properties_crashed, properties_failed, properties_of, properties_parked
 from leveret.tasks.outcome import TRACEBACK_CHARACTERS_MAX
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -151,7 +152,7 @@ def test_a_failure_survives_an_exception_that_cannot_be_printed() -> None:
 def test_the_current_message_is_that_of_the_running_task_only() -> None:
     message = received(BasicProperties())
     assert current_message() is None
-    with running(message):
+    with running(TaskContext(message)):
         assert current_message() is message
     assert current_message() is None
 

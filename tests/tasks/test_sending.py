@@ -15,6 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from brokers import Broker
 from leveret.errors import ConnectionLost, PartlySent, TaskError
 from leveret.tasks import WorkQueue
+from worker.support import declare
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def taken(channel: BlockingChannel, queue: str) -> list[tuple[str, bytes]]:
 
 def test_a_sent_task_is_in_its_durable_queue_as_documented(work: WorkQueue, channel: BlockingChannel) -> None:
     sent = work.tasks["add"].send(1, b=5)
-    channel.queue_declare(sent.queue, durable=True)
+    declare(channel, sent.queue)
     _, properties, body = channel.basic_get(sent.queue, auto_ack=True)
     assert json.loads(body) == {"args": [1], "kwargs": {"b": 5}}
     assert (properties.type, properties.message_id, properties.app_id) == ("add", sent.id, "photos")
@@ -163,7 +164,7 @@ def test_coroutines_send_many_and_some_of_them_later(work: WorkQueue, channel: B
 def test_of_many_it_is_told_which_were_not_taken_and_the_others_are(work: WorkQueue, channel: BlockingChannel) -> None:
     task = work.tasks["add"]
     lost = work.task(name="lost", queue=f"{work.default_queue}.taken")(add)
-    channel.queue_declare(lost.queue, durable=True, arguments={"x-max-length": 5})
+    channel.queue_declare(lost.queue, durable=False)
     with pytest.raises(PartlySent, match="1 of 3 messages") as raised:
         work.send_many([task.call(1), lost.call(2), task.call(3)])
     assert {number: type(error).__name__ for number, error in raised.value.errors.items()} == {1: "ChannelError"}

@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pika.adapters.blocking_connection import BlockingChannel
+
 from leveret.client.looping import new_loop
-from leveret.tasks import WorkQueue
+from leveret.tasks import Queue, WorkQueue
 from leveret.worker.options import Options
 from leveret.worker.worker import Worker
 
@@ -42,6 +44,12 @@ def working(work: WorkQueue, **options: Any) -> Iterator[Worker]:
         assert not thread.is_alive(), "the worker does not stop"
         loop.close()
         work.close()
+
+
+def declare(channel: BlockingChannel, name: str) -> None:
+    """As the work queue declares it, on either broker."""
+    product = channel.connection._impl.server_properties["product"]
+    channel.queue_declare(name, durable=True, arguments=Queue(name).arguments(product == "RabbitMQ"))
 
 
 class Lines:
@@ -83,7 +91,7 @@ class Lines:
 
 PRELUDE = """
 import os, sys
-from leveret.tasks import WorkQueue, current_message
+from leveret.tasks import Retries, WorkQueue, current_message
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 work = WorkQueue({url!r}, default_queue={queue!r})

@@ -23,6 +23,7 @@ from leveret.tasks import (
     Reject,
     Retries,
     Retry,
+    TaskContext,
     WorkQueue,
     current_message,
 )
@@ -42,7 +43,7 @@ def ticks() -> Callable[[], float]:
 
 def outcome_of(function: Callable[..., Any], body: bytes = b"{}", attempt: int = 1, *hooks: Middleware) -> Outcome:
     handler = WorkQueue(retry=Retries(3)).task(name="t")(function)
-    job = Job(message("t", body, attempt), handler, hooks, clock=ticks())
+    job = Job(TaskContext(message("t", body, attempt)), handler, hooks, clock=ticks())
     return asyncio.run(perform_async(job)) if handler.is_async else perform(job)
 
 
@@ -112,7 +113,7 @@ def raising(error: BaseException, retries: Retries = THREE, attempt: int = 1) ->
     def task() -> None:
         raise error
 
-    return perform(Job(message("t", attempt=attempt), WorkQueue(retry=retries).task(name="t")(task)))
+    return perform(Job(TaskContext(message("t", attempt=attempt)), WorkQueue(retry=retries).task(name="t")(task)))
 
 
 def test_a_task_can_say_when_to_try_again() -> None:
@@ -170,7 +171,7 @@ def test_an_async_task_that_the_worker_cancels_has_no_outcome() -> None:
             await asyncio.Event().wait()
 
         handler = WorkQueue().task(forever)
-        running = asyncio.create_task(perform_async(Job(message("forever"), handler)))
+        running = asyncio.create_task(perform_async(Job(TaskContext(message("forever")), handler)))
         await entered.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -261,8 +262,8 @@ def test_a_consumer_function_gets_the_body_as_it_came_and_the_message_if_it_asks
     seen: list[Any] = []
     one = work.consumer("one")(lambda body: seen.append(body))
     two = work.consumer("two")(lambda body, message: seen.append((body, message.queue)))
-    perform(Job(message("", b"\x00 no json"), one))
-    perform(Job(message("", b"x"), two))
+    perform(Job(TaskContext(message("", b"\x00 no json")), one))
+    perform(Job(TaskContext(message("", b"x")), two))
     assert seen == [b"\x00 no json", (b"x", "default")]
 
 

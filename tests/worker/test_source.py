@@ -11,7 +11,7 @@ import pytest
 from brokers import Broker
 from leveret.client import Connection, Delivery
 from leveret.errors import WaitTimeout
-from leveret.tasks import WorkQueue
+from leveret.tasks import Queue, WorkQueue
 from leveret.worker.slots import Slots
 from leveret.worker.source import Source
 from worker.support import WITHIN_S, working
@@ -77,7 +77,7 @@ class Deaf:
 
 def test_what_waits_goes_back_even_if_the_broker_does_not_answer() -> None:
     slots = Slots(1, lambda queue, delivery: None)
-    source = Source(cast(Connection, None), "q", slots)
+    source = Source(cast(Connection, None), Queue("q"), slots)
     source._consumer = cast(Any, Deaf())
     running, waiting = Given(), Given()
     for one in (running, waiting):

@@ -15,8 +15,9 @@ from queue import SimpleQueue
 from typing import Any
 
 import pika
+import pika.exceptions
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from alarming import ALARMING, AlarmingBroker, management
 from brokers import Broker
@@ -24,7 +25,7 @@ from leveret.errors import ConnectionError, TaskError
 from leveret.tasks import Message, Middleware, Outcome, Reject, Retries, Retry, WorkQueue, current_message
 from leveret.worker.options import Options
 from leveret.worker.worker import Worker
-from worker.support import WITHIN_S, working
+from worker.support import WITHIN_S, declare, working
 
 Said = SimpleQueue[Any]
 
@@ -64,7 +65,7 @@ def work(broker: Broker, queue: str, said: Said) -> WorkQueue:
 
 def next_parked(channel: BlockingChannel, queue: str) -> tuple[Any, Any, bytes]:
     """The next message of the dead-letter queue, waited for."""
-    channel.queue_declare(f"{queue}.dead", durable=True)
+    declare(channel, f"{queue}.dead")
     for method, properties, body in channel.consume(f"{queue}.dead", inactivity_timeout=WITHIN_S):
         assert properties is not None, "nothing was parked"
         channel.basic_ack(method.delivery_tag)
@@ -272,7 +273,7 @@ def test_a_message_that_cannot_be_parked_is_held_and_its_task_not_run_again(
     work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
 ) -> None:
     """Its dead-letter queue is somebody's with other arguments; once that is gone, it is parked."""
-    channel.queue_declare(f"{queue}.dead", durable=True, arguments={"x-max-length": 5})
+    channel.queue_declare(f"{queue}.dead", durable=False)
 
     @work.task
     def fail() -> None:
@@ -357,16 +358,53 @@ def test_a_long_task_keeps_no_message_of_another_queue_from_other_workers(
         assert said.get(timeout=WITHIN_S) == (1, "Done")
 
 
-def test_a_queue_deleted_under_the_worker_is_read_again(
-    work: WorkQueue, said: Said, channel: BlockingChannel, queue: str
+def test_a_queue_deleted_under_the_worker_is_declared_and_read_again(
+    work: WorkQueue, said: Said, connection: BlockingConnection, queue: str
 ) -> None:
     work.task(name="print")(print)
     with working(work):
         work.tasks["print"].send("a")
         assert said.get(timeout=WITHIN_S) == (1, "Done")
-        channel.queue_delete(queue)
+        connection.channel().queue_delete(queue)
+        until = time.monotonic() + WITHIN_S
+        while not is_there(connection, queue):
+            assert time.monotonic() < until
         work.tasks["print"].send("b")
         assert said.get(timeout=WITHIN_S) == (1, "Done")
+
+
+def is_there(connection: BlockingConnection, queue: str) -> bool:
+    try:
+        connection.channel().queue_declare(queue, passive=True)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    return True
+
+
+def test_a_consumer_that_gets_nothing_of_a_queue_that_is_not_empty_is_started_anew(
+    work: WorkQueue,
+    channel: BlockingChannel,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Here because another one is the queue's single active consumer; a broker that forgot of it looks no different."""
+    monkeypatch.setattr("leveret.worker.source.WATCH_S", 0.05)
+    channel.queue_declare(queue, durable=True, arguments={"x-single-active-consumer": True})
+    channel.basic_qos(prefetch_count=1)
+    other = channel.basic_consume(queue, lambda *_: None)
+    done: SimpleQueue[int] = SimpleQueue()
+    task = work.task(name="note")(done.put)
+    with working(work):
+        task.send(1)
+        task.send(2)
+        until = time.monotonic() + WITHIN_S
+        while "is read anew" not in caplog.text:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        channel.basic_cancel(other)
+        channel.close()
+        assert sorted(done.get(timeout=WITHIN_S) for _ in range(2)) == [1, 2]
 
 
 def test_a_worker_survives_a_restart_of_its_broker(own_broker: Broker, queue: str, said: Said) -> None:

@@ -12,7 +12,7 @@ from leveret.cli.looking import Format, Formatter, show
 from leveret.cli.output import fail
 from leveret.client import Connection, connect
 from leveret.errors import ChannelError, LeveretError, TaskError
-from leveret.tasks import Message, Parked, WorkQueue
+from leveret.tasks import Message, Parked, TaskContext, WorkQueue
 from leveret.tasks.outcome import ARGUMENTS
 from leveret.tasks.peek import Peek
 from leveret.worker.executor import Job, decode, find
@@ -93,5 +93,5 @@ def judged(work: WorkQueue, message: Message) -> Parked | None:
     handler = find(work, message)
     if isinstance(handler, Parked):
         return handler
-    outcome = decode(Job(message, handler))
+    outcome = decode(Job(TaskContext(message), handler))
     return outcome if isinstance(outcome, Parked) and outcome.reason == ARGUMENTS else None

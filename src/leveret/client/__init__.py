@@ -13,6 +13,7 @@ from leveret.client.consumer import Consumer
 from leveret.client.declaring import QueueDeclared
 from leveret.client.delivery import Delivery, Returned
 from leveret.client.looping import run
+from leveret.client.standing import StandingChannel
 from leveret.client.waiting import ConnectionClosed
 from leveret.wire.properties import BasicProperties
 
@@ -26,6 +27,7 @@ __all__ = [
     "Delivery",
     "QueueDeclared",
     "Returned",
+    "StandingChannel",
     "connect",
     "run",
 ]

@@ -18,15 +18,16 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from leveret.client import Backoff
-from leveret.errors import ConnectionLost, PartlySent, WaitTimeout
+from leveret.errors import ConnectionLost, PartlySent, TaskError, WaitTimeout
 from leveret.tasks import Call, WorkQueue
 
 log = logging.getLogger("leveret.outbox")
+T = TypeVar("T")
 
 LIMIT: Final = 500
 EVERY_S: Final = 1.0
@@ -46,8 +47,13 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def with_id(call: Call) -> Call:
-    """Its message has this id from now on, however often it is sent."""
+def with_id(call: Call[T]) -> Call[T]:
+    """Its message has this id from now on, however often it is sent. TaskError if it asks for a result."""
+    if call.result:
+        raise TaskError(
+            f"task {call.task.name!r} is sent with result=True, but a relay sends it for you, and it would be the relay that "
+            "gets the result: say task.options(result=False).call(…), and have the task write its result down"
+        )
     return call if call.id else replace(call, id=str(uuid.uuid4()))
 
 
@@ -62,27 +68,41 @@ class Row:
 
 
 class Stored(msgspec.Struct, omit_defaults=True):
-    """A Call as its row has it: everything but the delay, which is a time there. Rows outlive releases: add, never change."""
+    """A Call as its row has it: everything but the delay, which is a time there. Rows outlive releases: add, never change.
+
+    `queue` is that of the program that wrote it. The relay's program knows where the task's workers are now.
+    """
 
     task: str
     queue: str
     body: bytes
     id: str
+    priority: int | None = None
+    cancellable: bool = False
 
 
-def written(call: Call) -> bytes:
-    return msgspec.json.encode(Stored(call.task, call.queue, call.body, call.id))
+def written(call: Call[Any]) -> bytes:
+    """What is delayed can be cancelled, also if nothing is left of its delay when it is sent."""
+    cancellable = call.cancellable or call.delay_ms > 0
+    return msgspec.json.encode(
+        Stored(call.task.name, call.queue, call.body, call.id, call.priority, cancellable),
+    )
 
 
-def due_ms(call: Call, now: int) -> int:
+def due_ms(call: Call[Any], now: int) -> int:
     return now + call.delay_ms if call.delay_ms > 0 else 0
 
 
-def read(row: Row, now: int) -> Call:
-    """msgspec.MsgspecError if it is no Stored."""
+def read(work: WorkQueue, row: Row, now: int) -> Call[Any]:
+    """msgspec.MsgspecError if it is no Stored, TaskError if this program cannot send it."""
     stored = msgspec.json.decode(row.call, type=Stored)
+    task = work.tasks.get(stored.task)
+    if task is None:
+        raise TaskError(f"this program has no task {stored.task!r}: the relay's has to be the one that wrote the row")
     delay_ms = max(0, row.due_ms - now) if row.due_ms else 0
-    return Call(stored.task, stored.queue, stored.body, delay_ms, stored.id)
+    call = Call(task, stored.body, delay_ms, stored.priority, cancellable=stored.cancellable, id=stored.id)
+    work.check(call)
+    return call
 
 
 @dataclass(slots=True)
@@ -102,11 +122,11 @@ class Result:
 def publish(work: WorkQueue, rows: Sequence[Row], now: int) -> Result:
     """Send them in their order and wait for all confirms. Never raises for what another try may mend."""
     result = Result()
-    calls: list[tuple[Row, Call]] = []
+    calls: list[tuple[Row, Call[Any]]] = []
     for row in rows:
         try:
-            calls.append((row, read(row, now)))
-        except msgspec.MsgspecError as error:
+            calls.append((row, read(work, row, now)))
+        except (msgspec.MsgspecError, TaskError) as error:
             result.refuse(row, error)
     errors: dict[int, Exception] = {}
     try:

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -65,6 +65,7 @@ SKIPS_LOCKED: Final = frozenset({"postgresql", "mysql", "mariadb", "oracle"})
 """Databases on which relays can work side by side, each on rows that it has locked. On others one works at a time."""
 
 NAME: Final = "leveret_outbox"
+T = TypeVar("T")
 
 
 def make_table(name: str, metadata: MetaData) -> Table:
@@ -108,28 +109,33 @@ class Outbox:
 
     # ---- in the program's transaction
 
-    def send(self, session: Session | Connection, call: Call) -> Sent:
+    def send(self, session: Session | Connection, call: Call[T]) -> Sent[T]:
         """Have it sent once this transaction is committed. `session` may be a Connection, too.
 
-        After the commit of a Session a relay in this process begins at once; others look every second.
+        After the commit of a Session a relay in this process begins at once; others look every second. TaskError: it asks
+        for a result, or for a priority that its queue does not know.
         """
-        call = with_id(call)
+        call = self._checked(call)
         session.execute(self._insert(call))
         if isinstance(session, Session):
             self._ring_after(session)
-        return Sent(call.id, call.task, call.queue)
+        return Sent(call.id, call.task.name, call.queue, None, self.work.cancel, self.work.cancel_async)
 
-    async def send_async(self, session: AsyncSession | AsyncConnection, call: Call) -> Sent:
+    async def send_async(self, session: AsyncSession | AsyncConnection, call: Call[T]) -> Sent[T]:
         """As `send`, for SQLAlchemy's asyncio."""
-        call = with_id(call)
+        call = self._checked(call)
         await session.execute(self._insert(call))
         sync = getattr(session, "sync_session", None)
         if isinstance(sync, Session):
             self._ring_after(sync)
-        return Sent(call.id, call.task, call.queue)
+        return Sent(call.id, call.task.name, call.queue, None, self.work.cancel, self.work.cancel_async)
 
-    def _insert(self, call: Call) -> Any:
-        row = {"id": call.id, "task": call.task, "queue": call.queue, "call": written(call)}
+    def _checked(self, call: Call[T]) -> Call[T]:
+        self.work.check(call)
+        return with_id(call)
+
+    def _insert(self, call: Call[Any]) -> Any:
+        row = {"id": call.id, "task": call.task.name, "queue": call.queue, "call": written(call)}
         return insert(self.table).values(**row, due_ms=due_ms(call, self._now()))
 
     def _ring_after(self, session: Session) -> None:

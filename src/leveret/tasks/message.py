@@ -19,6 +19,12 @@ A message that failed carries these headers besides; nothing else about it is ch
 
     x-leveret-crashes         how often it came back from a worker that may have died of it (see worker/settle)
 
+These its sender may set:
+
+    priority                  0 and up, on queues that know priorities
+    reply_to, correlation_id  where an answer is wanted, and the message's id (see tasks/replies)
+    x-leveret-cancellable     true: its worker asks first whether it was cancelled (see tasks/cancelling)
+
 A plain message, which a consumer function takes, may be anything; failing, it gets the same headers. This module reads
 and writes the envelope and sends nothing. Used by task, workqueue and the worker.
 """
@@ -26,9 +32,7 @@ and writes the envelope and sends nothing. Used by task, workqueue and the worke
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -53,8 +57,11 @@ CRASHES: Final = "x-leveret-crashes"
 DELIVERY_COUNT: Final = "x-delivery-count"
 """Set by brokers on queues that count deliveries (quorum queues); some count also what was only given back."""
 
-DELIVERIES_MAX: Final = 20
-"""So often a message may come back uncounted by us before it is held to take its workers with it."""
+DELIVERIES_MAX: Final = 100
+"""So often a message may come back uncounted by us, mostly only given back, before it is held to take its workers with it."""
+
+CANCELLABLE: Final = "x-leveret-cancellable"
+"""On messages whose worker is to ask, before it begins, whether they were cancelled (tasks/cancelling)."""
 
 NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT, REASON, QUEUE})
 """Headers that act on the broker, or are its own: publishing them again would send copies elsewhere, or mislead."""
@@ -102,6 +109,10 @@ class Message:
         return self.properties.type or ""
 
     @property
+    def cancellable(self) -> bool:
+        return self.headers.get(CANCELLABLE) is True
+
+    @property
     def headers(self) -> Mapping[str, object]:
         return self.properties.headers or {}
 
@@ -109,25 +120,6 @@ class Message:
 def _count(headers: Mapping[str, object], name: str) -> int:
     value = headers.get(name, 0)
     return max(0, value) if isinstance(value, int) else 0
-
-
-# ---- the message whose task is running
-
-_current: ContextVar[Message] = ContextVar("leveret-message")
-
-
-def current_message() -> Message | None:
-    """The message whose task or consumer function is running in this thread or asyncio task."""
-    return _current.get(None)
-
-
-@contextmanager
-def running(message: Message) -> Iterator[None]:
-    token = _current.set(message)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
 
 # ---- the body
@@ -151,12 +143,25 @@ def read_call(body: bytes) -> Call:
 # ---- the properties
 
 
-def properties_of(task: str, app_id: str, id: str = "") -> BasicProperties:
-    """Of a new message for `task`."""
+def properties_of(
+    task: str,
+    app_id: str,
+    *,
+    id: str = "",
+    reply_to: str | None = None,
+    priority: int | None = None,
+    cancellable: bool = False,
+) -> BasicProperties:
+    """Of a new message for `task`, with a new id if none is given."""
+    message_id = id or str(uuid.uuid4())
     return BasicProperties(
         content_type="application/json",
+        headers={CANCELLABLE: True} if cancellable else None,
         delivery_mode=PERSISTENT,
-        message_id=id or str(uuid.uuid4()),
+        priority=priority,
+        correlation_id=message_id if reply_to else None,
+        reply_to=reply_to,
+        message_id=message_id,
         timestamp=datetime.now(UTC),
         type=task,
         app_id=app_id,
@@ -180,8 +185,8 @@ def properties_crashed(message: Message) -> BasicProperties:
     return replace(message.properties, headers=_kept(message) | {CRASHES: message.crashes}, user_id=None)
 
 
-def properties_waiting(message: Message) -> BasicProperties:
-    """For another round of its delay."""
+def properties_unchanged(message: Message) -> BasicProperties:
+    """For another round of its delay, or a start that is not charged to it."""
     return replace(message.properties, headers=_kept(message), user_id=None)
 
 

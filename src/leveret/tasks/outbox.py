@@ -7,18 +7,17 @@ sender, for programs, and by the worker, for messages that failed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from leveret.client import BasicProperties, Channel, Connection
+from leveret.client import Backoff, BasicProperties, Channel, Connection, StandingChannel
 from leveret.client.waiting import bounded
-from leveret.errors import ChannelError, LeveretError, TaskError, Unroutable
+from leveret.errors import ChannelError, LeveretError, Nacked, TaskError, Unroutable
 from leveret.tasks.ladder import WAIT, bind_queue, declare_ladder, descent, rung
-from leveret.tasks.topology import declare
+from leveret.tasks.topology import Queue, declare, is_rabbitmq
 
-RABBITMQ: Final = "RabbitMQ"
+REFUSED_MAX: Final = 5
 TOGETHER: Final = 500
 """Of many messages so many are written before it is asked whether the broker takes more."""
 
@@ -43,15 +42,19 @@ class Way:
 
 
 class Outbox:
-    """One confirming channel of `connection`, opened when first needed and again after an error closed it."""
+    """One confirming channel of `connection`, opened when first needed and again after an error closed it.
 
-    def __init__(self, connection: Connection) -> None:
+    `queue` tells how a queue is to be declared.
+    """
+
+    def __init__(self, connection: Connection, queue: Callable[[str], Queue] = Queue) -> None:
         self.connection = connection
-        self._channel: Channel | None = None
+        self._queue = queue
+        self._channel = StandingChannel(connection, confirms=True, opened=self._forget_all)
         self._declared: set[str] = set()
         self._delayed: set[str] = set()
         self._height = -1
-        self._opening = asyncio.Lock()
+        self._backoff = Backoff(0.05, 1.0)
 
     async def put(self, parcel: Parcel, timeout_s: float) -> None:
         """Return when the broker has taken the message over, within `timeout_s`.
@@ -87,8 +90,9 @@ class Outbox:
             if not confirm.done():
                 await bounded(asyncio.shield(confirm), timeout_s, "the broker's confirm")
             confirm.result()
-        except Unroutable:  # its queue was deleted since it was declared: once more, by itself
-            self._forget(parcel)
+        except (Unroutable, Nacked) as error:  # its queue was deleted since it was declared, say: once more, by itself
+            if isinstance(error, Unroutable):
+                self._forget(parcel)
             try:
                 await self.put(parcel, timeout_s)
             except LeveretError as error:
@@ -109,7 +113,7 @@ class Outbox:
             ) as error:  # its queue is somebody's with other arguments, say: the others go on
                 confirms.append(error)
                 continue
-            channel = await self._open()
+            channel = await self._channel.get()
             if number % TOGETHER == 0:
                 await channel.drain(timeout_s)
             confirm = channel.publish_nowait(
@@ -124,10 +128,20 @@ class Outbox:
 
     async def _put(self, parcel: Parcel, timeout_s: float) -> None:
         for last in (False, True):
-            way, channel = await self._way(parcel), await self._open()
+            try:
+                await self._publish(await self._way(parcel), parcel.body, timeout_s)
+                return
+            except (Unroutable, ChannelError):  # somebody deleted the queue, or a rung, since it was declared
+                if last:
+                    raise
+                self._forget(parcel)
+
+    async def _publish(self, way: Way, body: bytes, timeout_s: float) -> None:
+        for refused in range(REFUSED_MAX + 1):
+            channel = await self._channel.get()
             try:
                 await channel.publish(
-                    parcel.body,
+                    body,
                     exchange=way.exchange,
                     routing_key=way.routing_key,
                     properties=way.properties,
@@ -135,10 +149,10 @@ class Outbox:
                     timeout_s=timeout_s,
                 )
                 return
-            except (Unroutable, ChannelError):  # somebody deleted the queue, or a rung, since it was declared
-                if last:
+            except Nacked:  # by a quorum queue that is choosing its leader, say
+                if refused == REFUSED_MAX:
                     raise
-                self._forget(parcel)
+            await self._backoff.wait(refused)
 
     # ---- what has to be there first
 
@@ -163,31 +177,21 @@ class Outbox:
         self._delayed.discard(parcel.queue)
         self._height = -1
 
-    async def _open(self) -> Channel:
-        async with self._opening:
-            if self._channel is None or self._channel.closed:
-                self._channel = await self.connection.channel(confirms=True)
-                self._declared.clear()
-                self._delayed.clear()
-                self._height = -1
-            return self._channel
+    def _forget_all(self, _: Channel) -> None:
+        self._declared.clear()
+        self._delayed.clear()
+        self._height = -1
 
     async def _declare(self, queue: str) -> None:
-        """On a channel for this alone: a queue that is declared otherwise must not end what others await on ours."""
-        channel = await self.connection.channel()
-        try:
-            await declare(channel, queue)
-            self._declared.add(queue)
-        finally:
-            with suppress(LeveretError):  # closed by the refusal
-                await channel.close()
+        await declare(self.connection, self._queue(queue))
+        self._declared.add(queue)
 
     async def _raise_ladder(self, queue: str, height: int) -> None:
-        on_rabbitmq = self.connection.server_properties.get("product") == RABBITMQ
+        if queue not in self._declared:
+            await self._declare(queue)
         async with await self.connection.channel() as channel:
-            await declare(channel, queue)
             if self._height < height:
-                await declare_ladder(channel, height, on_rabbitmq)
+                await declare_ladder(channel, height, is_rabbitmq(self.connection))
                 self._height = max(self._height, height)
             await bind_queue(channel, queue)
         self._delayed.add(queue)

@@ -3,6 +3,7 @@
 Done      the message is acknowledged
 Failed    it goes back to its queue after a pause, with one more failed attempt in its headers
 Parked    it goes to its queue's dead-letter queue, with the reason in its headers
+Cancelled the message is acknowledged
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ATTEMPTS: Final = "attempts"
 CRASHES: Final = "crashes"
 REJECTED: Final = "rejected"
 NOT_RETRIED: Final = "not-retried"
+CANCELLED: Final = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +88,11 @@ class Parked:
     took_s: float = 0.0
 
 
-Outcome = Done | Failed | Parked
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """It did not run, or not to its end, because somebody cancelled it."""
+
+    took_s: float = 0.0
+
+
+Outcome = Done | Failed | Parked | Cancelled

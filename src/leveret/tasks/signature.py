@@ -36,6 +36,14 @@ def _read_other(kind: type, value: Any) -> Any:
 _encoder: Final = msgspec.json.Encoder(enc_hook=_write_other)
 
 
+def write(value: Any) -> bytes:
+    """As JSON. TaskError if it has no form there."""
+    try:
+        return _encoder.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
+        raise TaskError(f"{type(value).__qualname__} cannot be written as JSON: {error}") from error
+
+
 class Signature:
     """`name` is the task's, for messages. Annotations are looked up late: they may name what is defined below."""
 
@@ -59,6 +67,18 @@ class Signature:
                 "when the program runs, and of types msgspec knows"
             ) from error
 
+    @cached_property
+    def _result(self) -> Decoder:
+        hints = get_type_hints(self._function, include_extras=True)
+        return msgspec.json.Decoder(hints.get("return", Any), dec_hook=_read_other)
+
+    def read_result(self, value: bytes) -> Any:
+        """What the function returned, from JSON to the annotated type. TaskError if it does not fit."""
+        try:
+            return self._result.decode(value)
+        except (msgspec.MsgspecError, RecursionError, NotImplementedError, NameError, TypeError) as error:
+            raise TaskError(f"task {self._name!r}: its result does not fit its annotation: {error}") from error
+
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The body of a message that calls the function so. TaskError if the function would not take it."""
         try:
@@ -66,9 +86,9 @@ class Signature:
         except TypeError as error:
             raise TaskError(f"task {self._name!r} is not called so: {error}; it takes {self._signature}") from None
         try:
-            body = _encoder.encode({"args": args, "kwargs": kwargs})
-        except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
-            raise TaskError(f"task {self._name!r}: an argument cannot be written as JSON: {error}") from error
+            body = write({"args": args, "kwargs": kwargs})
+        except TaskError as error:
+            raise TaskError(f"task {self._name!r}: an argument cannot be written: {error}") from error
         # Read back at once: what the worker could not take is better refused here, where the mistake is.
         self.decode(body)
         return body

@@ -12,21 +12,26 @@ It registers and sends; running tasks is the worker's part. No state is global: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import timedelta
 from importlib import import_module
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from leveret.errors import PartlySent, TaskError
-from leveret.tasks.handler import Call, Consumer, Handler, Sent, Task
+from leveret.tasks.handler import Consumer, Handler, Settings, TimeLimit
 from leveret.tasks.local import broker_url
 from leveret.tasks.message import properties_of
 from leveret.tasks.middleware import Middleware
 from leveret.tasks.outbox import Parcel
 from leveret.tasks.retries import Retries
 from leveret.tasks.sender import Sender
+from leveret.tasks.sent import Awaited, Sent
+from leveret.tasks.task import Call, Decorator, Task
+from leveret.tasks.topology import Queue
 
 P = ParamSpec("P")
-R = TypeVar("R")
+T = TypeVar("T")
 
 OFTEN: Final = Retries()
 
@@ -35,7 +40,8 @@ class WorkQueue:
     """`url` is the broker's (client/url tells its forms); without one it is LEVERET_URL, and without that the project's
     own local broker, started on demand (tasks/local).
 
-    `default_queue` and `retry` hold for tasks that say nothing else. `send_timeout_s` bounds each `send`.
+    `default_queue`, `retry`, `time_limit` and `results` hold for tasks that say nothing else. `send_timeout_s` bounds
+    each `send`.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class WorkQueue:
         name: str = "leveret",
         default_queue: str = "default",
         retry: Retries = OFTEN,
+        time_limit: float | timedelta | None = None,
+        results: bool = False,
         send_timeout_s: float = 30.0,
         middleware: Sequence[Middleware] = (),
     ) -> None:
@@ -52,11 +60,14 @@ class WorkQueue:
         self.name = name
         self.default_queue = default_queue
         self.retry = retry
+        self.time_limit = time_limit
+        self.results = results
         self.send_timeout_s = send_timeout_s
         self.middleware = tuple(middleware)
-        self.tasks: dict[str, Task[..., Any]] = {}
+        self.tasks: dict[str, Task[..., Any, Any]] = {}
         self.consumers: dict[str, Consumer[..., Any]] = {}
-        self._sender = Sender(self.broker_url, f"{name} sender")
+        self._queues: dict[str, Queue] = {}
+        self._sender = Sender(self.broker_url, f"{name} sender", self.declared)
 
     def broker_url(self) -> str:
         """Where the broker is. Without a URL this may start one, and then waits until it is ready."""
@@ -64,8 +75,22 @@ class WorkQueue:
 
     # ---- registering
 
+    def queue(self, name: str, *, priorities: int = 0, weight: int = 1) -> Queue:
+        """Say something of a queue; see topology.Queue. Senders and workers have to say the same."""
+        if name in self._queues:
+            raise TaskError(f"queue {name!r} is described twice")
+        queue = self._queues[name] = Queue(name, priorities, weight)
+        return queue
+
+    def declared(self, name: str) -> Queue:
+        """How a queue is to be declared."""
+        return self._queues.get(name) or Queue(name, shared=name in self.consumers)
+
     @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, Coroutine[Any, Any, T], T]: ...
+
+    @overload
+    def task(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
 
     @overload
     def task(
@@ -76,7 +101,12 @@ class WorkQueue:
         name: str | None = None,
         queue: str | None = None,
         retry: Retries | None = None,
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+        time_limit: float | timedelta | None = None,
+        hard_time_limit: float | timedelta | None = None,
+        priority: int | None = None,
+        result: bool | None = None,
+        cancellable: bool = False,
+    ) -> Decorator: ...
 
     def task(
         self,
@@ -86,38 +116,51 @@ class WorkQueue:
         name: str | None = None,
         queue: str | None = None,
         retry: Retries | None = None,
+        time_limit: float | timedelta | None = None,
+        hard_time_limit: float | timedelta | None = None,
+        priority: int | None = None,
+        result: bool | None = None,
+        cancellable: bool = False,
     ) -> object:
         """Make a task of a function, plain or async. Its name in messages is `name`, or else the function's own.
 
         The module is no part of the name: a program sends the same task whether it runs as a script or is imported, and
         moving a function strands no message.
-        """
 
-        def register(function: Callable[..., Any]) -> Task[..., Any]:
-            task: Task[..., Any] = Task(
-                function,
-                name=name or str(getattr(function, "__name__", "")),
-                queue=queue or self.default_queue,
-                retries=retry or self.retry,
-                send=self._send,
-                send_async=self._send_async,
-            )
+        `time_limit`: after so many seconds TimeLimitExceeded is raised in it, which is a failure like any other; a plain
+        function that is waiting in C code (`time.sleep`, a database) meets it when that returns. After `hard_time_limit`
+        (by default 10 s later) its process is replaced, and the task charged with a failed attempt. `priority`: see
+        `queue`. `result`: its value is sent back, for Sent.result. `cancellable`: it can be cancelled while it waits
+        (costs a question to the broker before each run); what is delayed, and what runs, can be in any case.
+        """
+        settings = Settings(
+            queue or self.default_queue,
+            retry or self.retry,
+            TimeLimit.of(self.time_limit if time_limit is None else time_limit, hard_time_limit),
+            priority,
+            self.results if result is None else result,
+            cancellable,
+        )
+
+        def register(function: Callable[..., Any]) -> Task[..., Any, Any]:
+            named = name or str(getattr(function, "__name__", ""))
+            task: Task[..., Any, Any] = Task(function, named, settings, self._send, self._send_async)
             self._add_task(task)
             return task
 
         return register if function is None else register(function)
 
-    def consumer(self, queue: str, *, retry: Retries | None = None) -> Callable[[Callable[P, R]], Consumer[P, R]]:
+    def consumer(self, queue: str, *, retry: Retries | None = None) -> Callable[[Callable[P, T]], Consumer[P, T]]:
         """Have a function take the plain messages of `queue`, from whatever publisher: f(body) or f(body, message)."""
 
-        def register(function: Callable[P, R]) -> Consumer[P, R]:
-            consumer = Consumer(function, queue=queue, retries=retry or self.retry)
+        def register(function: Callable[P, T]) -> Consumer[P, T]:
+            consumer = Consumer(function, Settings(queue, retry or self.retry))
             self._add_consumer(consumer)
             return consumer
 
         return register
 
-    def _add_task(self, task: Task[..., Any]) -> None:
+    def _add_task(self, task: Task[..., Any, Any]) -> None:
         if task.name in self.tasks:
             raise TaskError(f"there are two tasks {task.name!r}: give one of them another name=")
         if task.queue in self.consumers:
@@ -144,7 +187,7 @@ class WorkQueue:
 
     # ---- sending and running
 
-    def send_many(self, calls: Iterable[Call]) -> list[Sent]:
+    def send_many(self, calls: Iterable[Call[T]]) -> list[Sent[T]]:
         """Send `[task.call(…), …]`, tasks of any kinds, with one wait for all confirms: some hundred times faster than one by one.
 
         Returns once the broker has confirmed that it keeps them all, within `send_timeout_s`. PartlySent if it has not:
@@ -153,28 +196,60 @@ class WorkQueue:
         parcels, sent = self._parcels(calls)
         return _all_sent(sent, self._sender.send_many(parcels, self.send_timeout_s))
 
-    async def send_many_async(self, calls: Iterable[Call]) -> list[Sent]:
+    async def send_many_async(self, calls: Iterable[Call[T]]) -> list[Sent[T]]:
         """As `send_many`, for coroutines."""
         parcels, sent = self._parcels(calls)
         return _all_sent(sent, await self._sender.send_many_async(parcels, self.send_timeout_s))
 
-    def _send(self, call: Call) -> Sent:
+    def cancel(self, id: str) -> None:
+        """Cancel a task. One that is delayed, or `cancellable`, does not begin any more; one that runs is told.
+
+        An async task is cancelled at its next await; a plain function sees `current_task().cancelled`. Nothing says here
+        whether it had ended already. Returns once the broker keeps it in mind, within `send_timeout_s`.
+        """
+        self._sender.cancel(id, self.send_timeout_s)
+
+    async def cancel_async(self, id: str) -> None:
+        """As `cancel`, for coroutines."""
+        await self._sender.cancel_async(id, self.send_timeout_s)
+
+    def _send(self, call: Call[T]) -> Sent[T]:
         parcel, sent = self._parcel(call)
         self._sender.send(parcel, self.send_timeout_s)
         return sent
 
-    async def _send_async(self, call: Call) -> Sent:
+    async def _send_async(self, call: Call[T]) -> Sent[T]:
         parcel, sent = self._parcel(call)
         await self._sender.send_async(parcel, self.send_timeout_s)
         return sent
 
-    def _parcel(self, call: Call) -> tuple[Parcel, Sent]:
-        properties = properties_of(call.task, self.name, call.id)
-        assert properties.message_id is not None
-        sent = Sent(properties.message_id, call.task, call.queue)
+    def _parcel(self, call: Call[T]) -> tuple[Parcel, Sent[T]]:
+        self.check(call)
+        id = call.id or str(uuid.uuid4())
+        awaited = None
+        if call.result:
+            awaited = Awaited(self._sender.replies.expect(id), call.task.signature.read_result)
+        properties = properties_of(
+            call.task.name,
+            self.name,
+            id=id,
+            reply_to=self._sender.replies.queue if call.result else None,
+            priority=call.priority,
+            cancellable=call.cancellable or call.delay_ms > 0,
+        )
+        sent = Sent(id, call.task.name, call.queue, awaited, self.cancel, self.cancel_async)
         return Parcel(call.queue, call.body, properties, call.delay_ms), sent
 
-    def _parcels(self, calls: Iterable[Call]) -> tuple[list[Parcel], list[Sent]]:
+    def check(self, call: Call[Any]) -> None:
+        """TaskError if it cannot be sent: its queue does not know its priority."""
+        most = self.declared(call.queue).priorities
+        if call.priority is not None and not 0 <= call.priority <= most:
+            raise TaskError(
+                f"task {call.task.name!r}: priority {call.priority}, but queue {call.queue!r} knows "
+                + (f"0 to {most}" if most else f"none: say work.queue({call.queue!r}, priorities=10)")
+            )
+
+    def _parcels(self, calls: Iterable[Call[T]]) -> tuple[list[Parcel], list[Sent[T]]]:
         made = [self._parcel(call) for call in calls]
         return [parcel for parcel, _ in made], [sent for _, sent in made]
 
@@ -191,7 +266,7 @@ class WorkQueue:
         return code
 
 
-def _all_sent(sent: list[Sent], outcomes: list[Exception | None]) -> list[Sent]:
+def _all_sent(sent: list[Sent[T]], outcomes: list[Exception | None]) -> list[Sent[T]]:
     errors = {number: error for number, error in enumerate(outcomes) if error is not None}
     if errors:
         raise PartlySent(len(sent), errors)

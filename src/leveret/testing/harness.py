@@ -136,7 +136,7 @@ class Harness:
         found = [enqueued(self.work, waiting) for waiting in self.place.waiting(self.work.queues())]
         return [one for one in found if name in (None, one.task)]
 
-    def assert_enqueued(self, task: Task[..., Any] | str, /, *args: Any, **kwargs: Any) -> Enqueued:
+    def assert_enqueued(self, task: Task[..., Any, Any] | str, /, *args: Any, **kwargs: Any) -> Enqueued:
         """A message that calls the task so, ready or to come, is there: the first such. Without arguments: with any."""
         known = self.work.tasks.get(_name(self.work, task))
         if known is None:

@@ -61,7 +61,7 @@ def _arguments(handler: object, body: bytes) -> tuple[tuple[Any, ...], dict[str,
     return (body,), {}
 
 
-def same_call(task: Task[..., Any], one: Enqueued, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def same_call(task: Task[..., Any, Any], one: Enqueued, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether it calls the task so, whichever arguments were given by name and which defaults were left out."""
     wanted = task.signature.decode(task.signature.encode(args, kwargs))
     try:
@@ -70,7 +70,7 @@ def same_call(task: Task[..., Any], one: Enqueued, args: tuple[Any, ...], kwargs
         return False
 
 
-def _bound(task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _bound(task: Task[..., Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     bound = inspect.signature(task.__wrapped__).bind(*args, **kwargs)  # type: ignore[attr-defined]
     bound.apply_defaults()
     return bound.arguments

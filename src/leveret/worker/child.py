@@ -17,7 +17,7 @@ from leveret.errors import LeveretError, TaskError
 from leveret.worker import report
 from leveret.worker.inprocess import serve
 from leveret.worker.loading import load
-from leveret.worker.options import CANNOT_START, REFUSED, URL_VARIABLE, Options
+from leveret.worker.options import CANNOT_START, REFUSED, REPLACED, URL_VARIABLE, Options
 from leveret.worker.worker import Worker
 
 log = logging.getLogger("leveret.worker")
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     except LeveretError as error:
         log.error("%s", error)
         return REFUSED
-    return 0
+    return REPLACED if worker.worn else 0
 
 
 def _take_lifeline() -> int:

@@ -15,7 +15,7 @@ from leveret.tasks import WorkQueue
 from leveret.worker import report
 from leveret.worker.inprocess import serve
 from leveret.worker.loading import loading, names_in
-from leveret.worker.options import Options
+from leveret.worker.options import REPLACED, Options
 from leveret.worker.supervisor import Supervisor
 from leveret.worker.worker import Worker
 
@@ -75,7 +75,7 @@ def run(
     except LeveretError as error:
         log.error("%s", error)
         return 1
-    return 0
+    return REPLACED if worker.worn else 0
 
 
 def _main_program(work: WorkQueue) -> str:

@@ -14,11 +14,25 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leveret.errors import TaskError
-from leveret.tasks import Done, Failed, Failure, Handler, Message, Middleware, Outcome, Parked, WorkQueue
-from leveret.tasks.message import DELIVERIES_MAX, running
+from leveret.errors import TaskCancelled, TaskError, TimeLimitExceeded
+from leveret.tasks import (
+    Cancelled,
+    Done,
+    Failed,
+    Failure,
+    Handler,
+    Message,
+    Middleware,
+    Outcome,
+    Parked,
+    TaskContext,
+    WorkQueue,
+)
+from leveret.tasks.context import cancel_on_loop, running
+from leveret.tasks.message import DELIVERIES_MAX
 from leveret.tasks.outcome import ARGUMENTS, ATTEMPTS, CRASHES, NOT_RETRIED, PROPERTIES, REJECTED, UNKNOWN_TASK
 from leveret.tasks.retries import Reject
+from leveret.worker.interrupt import Interrupt
 
 log = logging.getLogger("leveret.worker")
 
@@ -31,25 +45,30 @@ OWN_FRAMES: Final = 1
 
 @dataclass(slots=True)
 class Job:
-    """A message on its way, and who takes it."""
+    """A message on its way, and who takes it. `interrupt` reaches the thread of a plain function while that runs."""
 
-    message: Message
+    context: TaskContext
     handler: Handler[..., Any]
     middleware: tuple[Middleware, ...] = ()
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
+    interrupt: Interrupt = field(default_factory=Interrupt)
+
+    @property
+    def message(self) -> Message:
+        return self.context.message
 
 
 def perform(job: Job) -> Outcome:
     """All steps of a plain function, in the calling thread."""
-    with running(job.message):
+    with running(job.context):
         return prepare(job) or conclude(job, run(job))
 
 
 async def perform_async(job: Job) -> Outcome:
     """All steps of an async function, on the running loop. Raises CancelledError only if it is itself cancelled."""
-    with running(job.message):
+    with running(job.context):
         return prepare(job) or conclude(job, await run_async(job))
 
 
@@ -96,8 +115,10 @@ def before(job: Job) -> Outcome | None:
 
 def run(job: Job) -> Outcome:
     started = job.clock()
+    job.context.begin()
     try:
-        value = job.handler.function(*job.args, **job.kwargs)
+        with job.interrupt:
+            value = job.handler.function(*job.args, **job.kwargs)
         _refuse_unfinished(value)
     except BaseException as error:  # SystemExit too: a task ends itself by it, never its worker
         return _failed(job, error, started)
@@ -106,16 +127,21 @@ def run(job: Job) -> Outcome:
 
 async def run_async(job: Job) -> Outcome:
     started = job.clock()
+    job.context.begin(cancel_on_loop())
     call: Coroutine[Any, Any, Any] = job.handler.function(*job.args, **job.kwargs)
+    limit = asyncio.timeout(job.context.limit_s)
     try:
-        value = await call
+        async with limit:
+            value = await call
         _refuse_unfinished(value)
     except asyncio.CancelledError as error:
+        if job.context.cancelled:
+            return Cancelled(job.clock() - started)
         if _being_cancelled():
             raise
         return _failed(job, error, started)
     except BaseException as error:
-        return _failed(job, error, started)
+        return _failed(job, _exceeded(error) if limit.expired() else error, started)
     return Done(value, job.clock() - started)
 
 
@@ -137,6 +163,8 @@ def conclude(job: Job, outcome: Outcome) -> Outcome:
 def _failed(job: Job, error: BaseException, started: float) -> Outcome:
     failure, took_s = Failure.of(error, OWN_FRAMES), job.clock() - started
     retries, attempt = job.handler.retries, job.message.attempt
+    if isinstance(error, TaskCancelled) and job.context.cancelled:
+        return Cancelled(took_s)
     if isinstance(error, Reject):
         return Parked(REJECTED, failure, took_s)
     if not retries.again(error):
@@ -144,6 +172,17 @@ def _failed(job: Job, error: BaseException, started: float) -> Outcome:
     if attempt >= retries.attempts:
         return Parked(ATTEMPTS, failure, took_s)
     return Failed(failure, took_s, retries.delay_s(error, attempt))
+
+
+def overran(job: Job, took_s: float) -> Outcome:
+    """It did not end within its hard limit; its process is about to."""
+    text = f"the task did not end within its hard time limit of {took_s:g} s, and its process was replaced"
+    return _failed(job, TimeLimitExceeded(text), job.clock() - took_s)
+
+
+def _exceeded(error: BaseException) -> TimeLimitExceeded:
+    """With the place where it was interrupted."""
+    return TimeLimitExceeded().with_traceback((error.__cause__ or error).__traceback__)
 
 
 def _refused(reason: str, text: str) -> Parked:

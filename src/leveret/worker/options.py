@@ -18,6 +18,10 @@ REFUSED: Final = 77
 """A child's exit code (EX_NOPERM) when the broker does not want us: a wrong password, an unknown virtual host."""
 
 
+REPLACED: Final = 76
+"""A child's exit code when another is to take its place: a task overran its hard time limit, or its worker is worn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     threads: int = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from leveret.tasks import Done, Failed, Message, Outcome
+from leveret.tasks import Cancelled, Done, Failed, Message, Outcome
 
 log = logging.getLogger("leveret.worker")
 
@@ -21,6 +21,9 @@ def outcome(message: Message, outcome: Outcome) -> None:
     who = (name, message.id or "-", message.queue, message.attempt, outcome.took_s)
     if isinstance(outcome, Done):
         log.info("done task=%s id=%s queue=%s attempt=%d took_s=%.3f", *who)
+        return
+    if isinstance(outcome, Cancelled):
+        log.info("cancelled task=%s id=%s queue=%s attempt=%d took_s=%.3f", *who)
         return
     failure = outcome.failure
     why = f"{failure.exception}: {failure.text}".replace("\n", " ")

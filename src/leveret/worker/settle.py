@@ -30,7 +30,7 @@ from leveret.tasks.message import (
     properties_crashed,
     properties_failed,
     properties_parked,
-    properties_waiting,
+    properties_unchanged,
     without_story,
 )
 from leveret.tasks.outbox import Outbox, Parcel
@@ -85,7 +85,11 @@ class Settler:
 
     async def wait_on(self, delivery: Delivery, message: Message) -> None:
         """Its delay was longer than the ladder: another round. Never raises but when cancelled."""
-        await self._move(delivery, message, message.queue, properties_waiting(message), message.wait_ms)
+        await self._move(delivery, message, message.queue, properties_unchanged(message), message.wait_ms)
+
+    async def put_back(self, delivery: Delivery, message: Message) -> None:
+        """Its worker ends before it does. Given back it would be taken for one that may have killed its worker."""
+        await self._move(delivery, message, message.queue, properties_unchanged(message))
 
     def _destination(self, message: Message, outcome: Failed | Parked) -> tuple[str, BasicProperties]:
         if isinstance(outcome, Failed):

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from leveret.client import Backoff, Channel, Connection, Consumer, Delivery
 from leveret.errors import LeveretError
-from leveret.tasks.topology import consumer_arguments, declare
+from leveret.tasks.topology import Queue, consumer_arguments, declare
 from leveret.worker.settle import give_back
 from leveret.worker.slots import Slots
 
 log = logging.getLogger("leveret.worker")
+
+WATCH_S: Final = 10.0
+"""How long a queue may be silent before its broker is asked whether there was anything to deliver. Twice in a row yes: it does
+not know of its consumer any more (a quorum queue that was deleted and declared again on RabbitMQ 3.10, for one)."""
 
 PATIENCE_S: Final = 1.0
 """How long a delivery may wait for a slot while no task ends here; then other workers are to have it."""
@@ -26,13 +31,14 @@ class Source:
     def __init__(
         self,
         connection: Connection,
-        queue: str,
+        queue: Queue,
         slots: Slots,
         *,
         patience_s: float = PATIENCE_S,
         backoff: Backoff | None = None,
     ) -> None:
-        self.queue = queue
+        self.queue = queue.name
+        self._declared = queue
         self._connection = connection
         self._slots = slots
         self._patience_s = patience_s
@@ -41,6 +47,7 @@ class Source:
         self._consumer: Consumer | None = None
         self._interrupted = asyncio.Event()
         self._error: Exception | None = None
+        self._taken = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def tend(self) -> None:
@@ -50,7 +57,7 @@ class Source:
             try:
                 await self._consume()
                 attempt = 0
-                await self._interrupted.wait()
+                await self._watch()
                 if self._error is not None:
                     raise self._error
                 await self._pause()
@@ -65,20 +72,46 @@ class Source:
         self._error = None
         if self._channel is None or self._channel.closed:
             self._channel = await self._connection.channel(prefetch=self._slots.number)
-        await declare(self._channel, self.queue)
+        await declare(self._connection, self._declared)
         self._consumer = await self._channel.consume(
             self.queue,
             self._take,
             arguments=consumer_arguments(),
-            on_cancel=self._interrupted.set,
+            on_cancel=self._cancelled,
             on_close=self._closed,
         )
+
+    async def _watch(self) -> None:
+        """Until something interrupts it, or nothing comes that should."""
+        silent = 0
+        while silent < 2:
+            taken = self._taken
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._interrupted.wait(), WATCH_S)
+                return
+            waiting = taken == self._taken and self._slots.free and await self._waiting()
+            silent = silent + 1 if waiting else 0
+        log.error("queue=%s has messages that are not delivered: it is read anew", self.queue)
+        self._channel = None
+
+    async def _waiting(self) -> bool:
+        """Whether messages are ready in the queue. ChannelError 404 if it is gone."""
+        async with await self._connection.channel() as channel:
+            return (await channel.queue_declare(self.queue, passive=True)).messages > 0
+
+    def _cancelled(self) -> None:
+        """The queue was deleted. Its channel, which may still have acknowledgements to carry, is used no more: on one that
+        knew a quorum queue RabbitMQ delivers nothing of a new queue of that name.
+        """
+        self._channel = None
+        self._interrupted.set()
 
     def _closed(self, error: Exception) -> None:
         self._error = error
         self._interrupted.set()
 
     def _take(self, delivery: Delivery) -> None:
+        self._taken += 1
         waits = not self._slots.offer(self.queue, delivery)
         if waits and self._timer is None and not self._slots.closed:
             self._be_patient()

@@ -22,7 +22,7 @@ import setproctitle
 from leveret.client import Backoff
 from leveret.client.looping import new_loop
 from leveret.worker.inprocess import QUIT, SIGNALS, STOP
-from leveret.worker.options import CANNOT_START, REFUSED, URL_VARIABLE, Options
+from leveret.worker.options import CANNOT_START, REFUSED, REPLACED, URL_VARIABLE, Options
 
 log = logging.getLogger("leveret.worker")
 
@@ -83,6 +83,9 @@ class Supervisor:
                 self._give_up(1)
             if self._stopping.is_set():
                 return
+            if code == REPLACED:
+                log.warning("worker pid=%d is replaced", child.pid)
+                continue
             deaths = 0 if loop.time() - started > STABLE_S else deaths + 1
             delay_s = self._backoff.delay_s(deaths)
             log.warning("worker pid=%d died (%s), another starts in %.1f s", child.pid, _how(code), delay_s)

@@ -3,8 +3,8 @@
 Stopping, in order (sidekiq's manager is the model):
   1. quiet      nothing starts any more; no queue is read, and what waits for a slot goes back
   2. wait       running tasks may finish, and are acknowledged, for `shutdown_timeout_s`
-  3. give back  async tasks still running are cancelled; the connection is closed, and the broker has back what is
-                not acknowledged
+  3. give back  async tasks still running are cancelled; what has not ended is put back into its queue, then the
+                connection is closed
   4. stop
 Guarantee: at every moment of this, and of any crash in it, a message is acknowledged after its task ran, or stands in a
 queue. `quit` skips the waiting. It loads no program and knows no signals: see child and run.
@@ -15,20 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from concurrent.futures import Future
-from functools import partial
 from typing import Any, Final
 
-from leveret.client import Backoff, Connection, Delivery, connect
+from leveret.client import Backoff, Connection, connect
 from leveret.client.url import parse_url
 from leveret.errors import ClientError, ConnectionError, ConnectionLost, TaskError, WaitTimeout
-from leveret.tasks import Done, Message, Outcome, Parked, WorkQueue
+from leveret.tasks import WorkQueue
 from leveret.tasks.outbox import Outbox
-from leveret.worker import report
-from leveret.worker.executor import Job, ended_oddly, find, perform, perform_async
+from leveret.worker.answers import Answers
+from leveret.worker.control import Control
 from leveret.worker.options import Options
-from leveret.worker.pool import TaskLoop, Threads
-from leveret.worker.settle import Settler, acknowledge, give_back
+from leveret.worker.runner import Runner
+from leveret.worker.settle import Settler
 from leveret.worker.slots import Slots
 from leveret.worker.source import Source
 
@@ -48,15 +46,11 @@ class Worker:
         self.queues = list(options.queues) or work.queues()
         self._url = url
         self._check()
-        self._threads = Threads(options.threads)
-        self._task_loop = TaskLoop()
-        self._jobs: set[Delivery] = set()
-        self._moves: set[asyncio.Task[None]] = set()
+        self.worn = False
+        """Whether another process is to take the place of this one."""
         self._stopping = asyncio.Event()
         self._quitting = asyncio.Event()
         self._reviving: asyncio.Future[None] | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def _check(self) -> None:
         """Everything that would make each message fail is told before the first one is taken."""
@@ -86,6 +80,11 @@ class Worker:
         self._stopping.set()
         self._quitting.set()
 
+    def _overrun(self) -> None:
+        """A task does not end: this process has to, once the others had their time."""
+        self.worn = True
+        self.stop()
+
     # ---- its life
 
     async def run(self) -> None:
@@ -100,9 +99,11 @@ class Worker:
         if moving is None:
             await connection.close(CLOSE_S)
             return
-        self._settler = Settler(Outbox(moving))
-        self._slots = Slots(self.options.threads, self._start)
-        sources = [Source(connection, queue, self._slots) for queue in self.queues]
+        self._slots = Slots(self.options.threads, lambda queue, delivery: self._runner.start(queue, delivery))
+        self._runner = self._make_runner(Settler(Outbox(moving, self.work.declared)), Answers(moving))
+        self._runner.control = Control(connection, self._runner.cancel)
+        await self._runner.control.listen()
+        sources = [Source(connection, self.work.declared(queue), self._slots) for queue in self.queues]
         tending = [asyncio.create_task(source.tend()) for source in sources]
         log.info("worker ready queues=%s slots=%d", ",".join(self.queues), self.options.threads)
         stopping = asyncio.create_task(self._stopping.wait())
@@ -114,6 +115,9 @@ class Worker:
         log.info("worker stopped")
         if broken:  # an error of our own: nobody would read that queue any more
             raise broken[0]
+
+    def _make_runner(self, settler: Settler, answers: Answers) -> Runner:
+        return Runner(self.work, self.options.threads, settler, answers, self._slots.release, self._overrun)
 
     async def _unless_stopped(self, opening: Coroutine[Any, Any, Connection]) -> Connection | None:
         stopping, connecting = asyncio.create_task(self._stopping.wait()), asyncio.create_task(opening)
@@ -154,90 +158,20 @@ class Worker:
         self, connection: Connection, sources: list[Source], tending: list[asyncio.Task[None]]
     ) -> None:
         """See the module's head."""
-        log.info("worker stopping running=%d", len(self._jobs))
+        log.info("worker stopping running=%d", len(self._runner))
         self._slots.close()
         for task in tending:
             task.cancel()
         await asyncio.gather(*tending, return_exceptions=True)
         await asyncio.gather(*(source.quiet() for source in sources))
-        await self._wait_for_jobs()
-        if self._jobs:
-            log.warning("worker gives back running=%d", len(self._jobs))
-        await self._task_loop.cancel()
+        await self._wait_for_tasks()
+        if len(self._runner):
+            log.warning("worker gives back running=%d", len(self._runner))
+        await self._runner.give_back(CLOSE_S)
         await connection.close(CLOSE_S)
 
-    async def _wait_for_jobs(self) -> None:
-        waiting = [asyncio.create_task(event.wait()) for event in (self._idle, self._quitting)]
+    async def _wait_for_tasks(self) -> None:
+        waiting = [asyncio.create_task(event.wait()) for event in (self._runner.idle, self._quitting)]
         await asyncio.wait(waiting, timeout=self.options.shutdown_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
-
-    # ---- one delivery: started when a slot is free, settled when its task has ended
-
-    def _start(self, queue: str, delivery: Delivery) -> None:
-        self._jobs.add(delivery)
-        self._idle.clear()
-        message = Message.of(queue, delivery)
-        handler = find(self.work, message)
-        if isinstance(handler, Parked):
-            self._settle(delivery, message, handler)
-            return
-        if message.wait_ms:
-            self._move(delivery, self._settler.wait_on(delivery, message))
-            return
-        if delivery.redelivered:
-            self._move(delivery, self._settler.write_down(delivery, message))
-            return
-        job = Job(message, handler, self.work.middleware)
-        try:
-            future = self._submit(job)
-        except RuntimeError as error:  # no thread to be had
-            self._settle(delivery, message, ended_oddly(job, error))
-        else:
-            future.add_done_callback(partial(self._ended, delivery, job))
-
-    def _submit(self, job: Job) -> Future[Outcome]:
-        if job.handler.is_async:
-            return self._task_loop.submit(perform_async(job))
-        return self._threads.submit(partial(perform, job))
-
-    def _ended(self, delivery: Delivery, job: Job, future: Future[Outcome]) -> None:
-        """On the thread of the task."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._finish, delivery, job, future)
-
-    def _finish(self, delivery: Delivery, job: Job, future: Future[Outcome]) -> None:
-        if future.cancelled() and self.stopping:
-            log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)
-            give_back(delivery)
-            self._release(delivery)
-        elif future.cancelled():
-            self._settle(delivery, job.message, ended_oddly(job, asyncio.CancelledError("the task cancelled itself")))
-        else:
-            error = future.exception()
-            self._settle(delivery, job.message, future.result() if error is None else ended_oddly(job, error))
-
-    def _settle(self, delivery: Delivery, message: Message, outcome: Outcome) -> None:
-        report.outcome(message, outcome)
-        if isinstance(outcome, Done):
-            acknowledge(delivery)
-            self._release(delivery)
-            return
-        self._move(delivery, self._settler.settle(delivery, message, outcome))
-
-    def _move(self, delivery: Delivery, moving: Coroutine[Any, Any, None]) -> None:
-        move = self._loop.create_task(moving)
-        self._moves.add(move)
-        move.add_done_callback(partial(self._settled, delivery))
-
-    def _settled(self, delivery: Delivery, move: asyncio.Task[None]) -> None:
-        self._moves.discard(move)
-        if not move.cancelled() and move.exception() is not None:
-            log.error("a message could not be settled", exc_info=move.exception())
-        self._release(delivery)
-
-    def _release(self, delivery: Delivery) -> None:
-        self._jobs.discard(delivery)
-        if not self._jobs:
-            self._idle.set()
-        self._slots.release()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.models import Exists, F
@@ -31,19 +31,24 @@ from leveret.contrib.relay import (
 from leveret.errors import LeveretError
 from leveret.tasks import Call, Sent, WorkQueue
 
+T = TypeVar("T")
+
 bell = Bell()
 """Of this process: a commit rings, its relays hear it."""
 
 
-def send(call: Call, using: str | None = None) -> Sent:
-    """Have it sent once the transaction is committed; without one, at once. A relay of this process begins then."""
+def send(call: Call[T], using: str | None = None) -> Sent[T]:
+    """Have it sent once the transaction is committed; without one, at once. A relay of this process begins then.
+
+    TaskError: it asks for a result.
+    """
     using = using or DEFAULT_DB_ALIAS
     call = with_id(call)
     OutboxMessage.objects.using(using).create(
-        message_id=call.id, task=call.task, queue=call.queue, call=written(call), due_ms=due_ms(call, now_ms())
+        message_id=call.id, task=call.task.name, queue=call.queue, call=written(call), due_ms=due_ms(call, now_ms())
     )
     transaction.on_commit(bell.ring, using=using)
-    return Sent(call.id, call.task, call.queue)
+    return Sent(call.id, call.task.name, call.queue)
 
 
 class Relay:
