@@ -19,6 +19,8 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 
 from brokers import KINDS, Broker
 
+pytest_plugins = ["pytester"]
+
 Connect = Callable[..., BlockingConnection]
 CLOSE_S = 10.0
 _numbers = itertools.count(1)

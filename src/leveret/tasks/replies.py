@@ -68,7 +68,7 @@ class Reply:
 
 
 class Replies:
-    """The replies that a process awaits. `expect` and `fail` on any thread, `open` on the loop of the connection."""
+    """The replies that a process awaits. `expect`, `tell` and `fail` on any thread, `open` on the loop of the connection."""
 
     def __init__(self) -> None:
         self.queue: Final = f"leveret.replies.{uuid.uuid4()}"
@@ -91,6 +91,16 @@ class Replies:
             await channel.consume(self.queue, self._take, no_ack=True)
             self._connection = connection
 
+    def tell(self, id: str, said: Answer | Progress) -> None:
+        """What a worker says of that task. The first answer counts."""
+        reply = self._awaited.get(id)
+        if reply is None or reply.answer.done():
+            return
+        if isinstance(said, Progress):
+            reply.progress = said
+        else:
+            reply.answer.set_result(said)
+
     def fail(self) -> None:
         """The connection is closed for good."""
         for reply in list(self._awaited.values()):
@@ -100,12 +110,7 @@ class Replies:
     def _take(self, delivery: Delivery) -> None:
         try:
             properties = delivery.properties
-            reply = self._awaited.get(properties.correlation_id or "")
-            if reply is None or reply.answer.done():
-                return
-            if properties.type == PROGRESS:
-                reply.progress = _progress.decode(delivery.body)
-            else:
-                reply.answer.set_result(_answers.decode(delivery.body))
+            decoder = _progress if properties.type == PROGRESS else _answers
+            self.tell(properties.correlation_id or "", decoder.decode(delivery.body))
         except (CodecError, msgspec.DecodeError) as error:
             log.warning("an answer cannot be read: %s", error)

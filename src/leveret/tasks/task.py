@@ -28,7 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A task with its arguments, ready to be sent. Made by Task.call, for WorkQueue.send_many and workflows."""
+    """A task with its arguments, ready to be sent. Made by Task.call, for WorkQueue.send_many and workflows.
+
+    `id` is the message's; empty: each sending makes a new one.
+    """
 
     task: Task[..., Any, T]
     queue: str
@@ -37,6 +40,7 @@ class Call(Generic[T]):
     priority: int | None = None
     result: bool = False
     cancellable: bool = False
+    id: str = ""
 
 
 Send = Callable[[Call[Any]], Sent[Any]]

@@ -190,8 +190,8 @@ class WorkQueue:
     def scheduled(self, schedule: Schedule, due: datetime) -> Parcel:
         """The message for one due time, for a worker to send."""
         call = schedule.call
-        priority = None if call.priority is None else self._priority(call)
-        properties = properties_of(call.task.name, self.name, id=schedule.id(due), priority=priority, once=True)
+        self.check(call)
+        properties = properties_of(call.task.name, self.name, id=schedule.id(due), priority=call.priority, once=True)
         late_ms = ceil(schedule.late().total_seconds() * 1000)
         return Parcel(call.queue, call.body, properties, late_ms)
 
@@ -269,7 +269,8 @@ class WorkQueue:
         return sent
 
     def _parcel(self, call: Call[T]) -> tuple[Parcel, Sent[T]]:
-        id = str(uuid.uuid4())
+        self.check(call)
+        id = call.id or str(uuid.uuid4())
         awaited = None
         if call.result:
             awaited = Awaited(self._sender.replies.expect(id), call.task.signature.read_result)
@@ -278,21 +279,20 @@ class WorkQueue:
             self.name,
             id=id,
             reply_to=self._sender.replies.queue if call.result else None,
-            priority=None if call.priority is None else self._priority(call),
+            priority=call.priority,
             cancellable=call.cancellable or call.delay_ms > 0,
         )
         sent = Sent(id, call.task.name, call.queue, awaited, self.cancel, self.cancel_async)
         return Parcel(call.queue, call.body, properties, call.delay_ms), sent
 
-    def _priority(self, call: Call[Any]) -> int:
-        assert call.priority is not None
+    def check(self, call: Call[Any]) -> None:
+        """TaskError if it cannot be sent: its queue does not know its priority."""
         most = self.declared(call.queue).priorities
-        if not 0 <= call.priority <= most:
+        if call.priority is not None and not 0 <= call.priority <= most:
             raise TaskError(
                 f"task {call.task.name!r}: priority {call.priority}, but queue {call.queue!r} knows "
                 + (f"0 to {most}" if most else f"none: say work.queue({call.queue!r}, priorities=10)")
             )
-        return call.priority
 
     def _parcels(self, calls: Iterable[Call[T]]) -> tuple[list[Parcel], list[Sent[T]]]:
         made = [self._parcel(call) for call in calls]

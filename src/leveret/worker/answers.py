@@ -30,7 +30,7 @@ class Answers:
 
     async def give(self, message: Message, outcome: Outcome) -> None:
         """If the task asks, and this is its end. Never raises but when cancelled."""
-        answer = _answer(message, outcome) if message.properties.reply_to else None
+        answer = answer_of(message, outcome) if message.properties.reply_to else None
         if answer is not None:
             await self._publish(message, RESULT, msgspec.json.encode(answer))
 
@@ -60,7 +60,7 @@ class Answers:
             log.warning("the sender of task=%s id=%s was not told: %s", message.task, message.id, error)
 
 
-def _answer(message: Message, outcome: Outcome) -> Answer | None:
+def answer_of(message: Message, outcome: Outcome) -> Answer | None:
     """None while it goes on."""
     if isinstance(outcome, Done):
         try:

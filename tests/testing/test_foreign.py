@@ -1,0 +1,99 @@
+"""The harness on a broker that runs already, Leveret and RabbitMQ: the same tests, on real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from unittest import SkipTest
+
+import pytest
+
+from brokers import Broker
+from leveret.tasks import Retries, WorkQueue, current_message
+from leveret.testing.foreign import LATE_MS, NAME
+from leveret.testing.harness import Harness, harness
+
+
+@pytest.fixture
+def leveret_app(name: str) -> WorkQueue:
+    return WorkQueue(default_queue=f"foreign.{name}", retry=Retries(3, first_s=0))
+
+
+@pytest.fixture
+def work_queue(leveret_app: WorkQueue, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
+    monkeypatch.setenv(NAME, broker.url)
+    with harness(leveret_app) as one:
+        yield one
+
+
+def test_tasks_run_and_send_others(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @leveret_app.task
+    def count_down(number: int) -> None:
+        done.append(number)
+        if number:
+            count_down.send(number - 1)
+
+    count_down.send(5)
+    assert work_queue.assert_enqueued(count_down, 5).queue == leveret_app.default_queue
+    work_queue.drain()
+    assert done == [5, 4, 3, 2, 1, 0]
+    assert work_queue.enqueued() == []
+
+
+def test_failures_are_raised_or_take_their_course(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    @leveret_app.task
+    def fail() -> None:
+        raise ValueError("no good")
+
+    fail.send()
+    with pytest.raises(ValueError, match="no good"):
+        work_queue.drain()
+    runs = work_queue.drain(raises=False)
+    assert [run.attempt for run in runs] == [2, 3]
+
+
+def test_workers_die(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    seen: list[bool] = []
+
+    @leveret_app.task
+    def charge() -> None:
+        message = current_message()
+        assert message is not None
+        seen.append(message.redelivered)
+
+    charge.send()
+    work_queue.kill_during(charge)
+    work_queue.drain()
+    assert seen == [False, True]
+
+
+def test_short_delays_are_waited_for_and_long_ones_skip_the_test(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    @leveret_app.task
+    def note() -> None: ...
+
+    note.options(delay=0.5).send()
+    note.options(delay=timedelta(days=1)).send()
+    assert [one.due > timedelta() for one in work_queue.enqueued()] == [True, True]
+    begun_s = time.monotonic()
+    assert len(work_queue.drain(until=0.5)) == 1
+    assert 0.5 <= time.monotonic() - begun_s < 0.5 + LATE_MS / 1000 + 5
+    with pytest.raises(SkipTest, match="no virtual clock"):
+        work_queue.travel(timedelta(days=1))
+
+
+def test_the_next_test_begins_with_empty_queues(
+    leveret_app: WorkQueue, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, broker.url)
+
+    @leveret_app.task
+    def note() -> None: ...
+
+    for _ in range(2):
+        with harness(leveret_app) as one:
+            assert one.enqueued() == []
+            note.send()
+            note.options(delay=timedelta(days=1)).send()

@@ -1,0 +1,496 @@
+"""The harness on the embedded broker: tasks run, time passes, workers die, and all of it in a moment of real time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from leveret.client.blocking import connect_blocking
+from leveret.errors import TaskError, WaitTimeout
+from leveret.tasks import (
+    Done,
+    Failed,
+    Message,
+    Middleware,
+    Outcome,
+    Parked,
+    Reject,
+    Retries,
+    Retry,
+    WorkQueue,
+    current_message,
+)
+from leveret.testing.harness import Harness, harness
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def work(leveret_app: WorkQueue, work_queue: Harness) -> WorkQueue:
+    return leveret_app
+
+
+@dataclass
+class Photo:
+    path: Path
+    taken: datetime
+
+
+# ---- running
+
+
+def test_drain_runs_what_was_sent_in_its_order(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @work.task
+    def note(number: int) -> int:
+        done.append(number)
+        return number * 2
+
+    for number in range(20):
+        note.send(number)
+    runs = work_queue.drain()
+    assert done == list(range(20))
+    assert [run.outcome.value for run in runs if isinstance(run.outcome, Done)] == [2 * one for one in done]
+    assert work_queue.enqueued() == [] and work_queue.drain() == []
+
+
+def test_what_a_task_sends_runs_too(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @work.task
+    def count_down(number: int) -> None:
+        done.append(number)
+        if number:
+            count_down.send(number - 1)
+
+    count_down.send(5)
+    work_queue.drain()
+    assert done == [5, 4, 3, 2, 1, 0]
+
+
+def test_async_tasks_and_consumer_functions_run(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[object] = []
+
+    @work.task(queue="other")
+    async def note(text: str) -> None:
+        await asyncio.sleep(0)
+        done.append(text)
+
+    @work.consumer("plain")
+    def take(body: bytes, message: Message) -> None:
+        done.append(body)
+
+    note.send("async")
+    with connect_blocking(work.broker_url()) as connection, connection.channel() as channel:
+        channel.queue_declare("plain", durable=True)
+        channel.publish(b"from elsewhere", routing_key="plain")
+    assert [one.task for one in work_queue.enqueued()] == ["note", "consumer of plain"]
+    work_queue.drain()
+    assert sorted(map(str, done)) == ["async", "b'from elsewhere'"]
+
+
+def test_several_threads_run_tasks_that_wait_for_each_other(work: WorkQueue, work_queue: Harness) -> None:
+    barrier = threading.Barrier(3, timeout=10)
+
+    @work.task
+    def meet() -> None:
+        barrier.wait()
+
+    for _ in range(3):
+        meet.send()
+    assert len(work_queue.drain(threads=3)) == 3
+
+
+def test_the_first_failure_is_raised_and_nothing_runs_after_it(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @work.task
+    def divide(number: int) -> None:
+        done.append(1 // number)
+
+    for number in (1, 0, 1):
+        divide.send(number)
+    with pytest.raises(ZeroDivisionError) as caught:
+        work_queue.drain()
+    assert "task 'divide' (attempt 1" in caught.value.__notes__[0]
+    assert [frame.name for frame in caught.traceback][-1] == "divide"
+    assert done == [1]
+    assert [(one.args, one.attempt, bool(one.due)) for one in work_queue.enqueued()] == [
+        ((1,), 1, False),
+        ((0,), 2, True),
+    ]
+
+
+def test_a_failure_before_the_function_is_raised_too(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def note(number: int) -> None: ...
+
+    with connect_blocking(work.broker_url()) as connection, connection.channel(confirms=True) as channel:
+        note.send(1)
+        work_queue.drain()
+        channel.publish(b"no message of ours", routing_key="default")
+    with pytest.raises(TaskError, match="unknown-task"):
+        work_queue.drain()
+
+
+def test_a_task_that_ends_the_program_does_not_end_the_test(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def leave() -> None:
+        raise SystemExit(3)
+
+    leave.send()
+    with pytest.raises(TaskError, match="SystemExit") as caught:
+        work_queue.drain()
+    assert isinstance(caught.value.__cause__, SystemExit)
+
+
+def test_a_task_that_does_not_end_is_named_after_the_timeout(work: WorkQueue, work_queue: Harness) -> None:
+    gate = threading.Event()
+
+    @work.task
+    def hang() -> None:
+        gate.wait(20)
+
+    @work.task
+    def note() -> None: ...
+
+    hang.send()
+    with pytest.raises(WaitTimeout, match="still running are hang"):
+        work_queue.drain(timeout_s=0.3)
+    gate.set()
+    note.send()
+    assert {run.task for run in work_queue.drain()} == {"hang", "note"}
+
+
+def test_tasks_called_as_functions_are_what_they_are(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def double(number: int) -> int:
+        return 2 * number
+
+    @work.task
+    async def triple(number: int) -> int:
+        return 3 * number
+
+    work_queue.drain()
+    assert (double(2), asyncio.run(triple(2))) == (4, 6)
+
+
+# ---- time
+
+
+def test_three_days_pass_in_a_moment(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[tuple[str, timedelta]] = []
+    begun, begun_s = work_queue.now, time.monotonic()
+
+    @work.task
+    def remind(what: str) -> None:
+        done.append((what, work_queue.now - begun))
+
+    remind.options(delay=3 * DAY).send("in three days")
+    remind.options(eta=datetime.now(UTC) + timedelta(hours=1)).send("in an hour")
+    remind.send("now")
+    work_queue.drain()
+    assert [what for what, _ in done] == ["now"]
+    work_queue.drain(until=3 * DAY)
+    assert [what for what, _ in done] == ["now", "in an hour", "in three days"]
+    assert abs(done[1][1] - timedelta(hours=1)) < timedelta(seconds=2)
+    assert done[2][1] == 3 * DAY
+    assert work_queue.now == begun + 3 * DAY
+    assert time.monotonic() - begun_s < 10
+
+
+@pytest.mark.parametrize("delay", [timedelta(seconds=0.1), timedelta(hours=7, seconds=1.3), 100 * DAY])
+def test_not_a_moment_too_early(work: WorkQueue, work_queue: Harness, delay: timedelta) -> None:
+    @work.task
+    def remind() -> None: ...
+
+    remind.options(delay=delay).send()
+    work_queue.drain(until=delay - timedelta(milliseconds=1))
+    assert len(work_queue.enqueued()) == 1
+    assert len(work_queue.drain(until=0.001)) == 1
+
+
+def test_travelling_runs_nothing(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def remind() -> None: ...
+
+    remind.options(delay=DAY).send()
+    work_queue.travel(DAY)
+    assert [one.due for one in work_queue.enqueued()] == [timedelta()]
+    assert len(work_queue.drain()) == 1
+
+
+def test_what_fails_takes_its_course(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task(retry=Retries(4, first_s=60))
+    def fail() -> None:
+        raise ValueError
+
+    fail.send()
+    runs = work_queue.drain(until=timedelta(hours=1), raises=False)
+    assert [(run.attempt, type(run.outcome)) for run in runs] == [(1, Failed), (2, Failed), (3, Failed), (4, Parked)]
+    assert work_queue.enqueued() == []
+
+
+def test_asking_for_another_try_is_no_failure_but_a_refusal_is(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def fetch(url: str) -> None:
+        message = current_message()
+        assert message is not None
+        if message.attempt < 3:
+            raise Retry(after=timedelta(hours=2))
+        if url == "gone":
+            raise Reject("the page is gone")
+
+    fetch.send("here")
+    work_queue.drain()
+    assert work_queue.assert_enqueued(fetch).due == timedelta(hours=2)
+    assert len(work_queue.drain(until=timedelta(hours=4))) == 2
+    fetch.send("gone")
+    with pytest.raises(Reject):
+        work_queue.drain(until=timedelta(hours=4))
+
+
+def test_more_messages_than_go_in_one_turn_of_the_broker_all_come(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def note(number: int) -> None: ...
+
+    later = note.options(delay=timedelta(hours=1))
+    work.send_many([later.call(number) for number in range(1_500)])
+    work_queue.travel(timedelta(hours=1))
+    assert [one.due for one in work_queue.enqueued()] == [timedelta()] * 1_500
+    assert len(work_queue.drain()) == 1_500
+
+
+# ---- looking
+
+
+def test_what_is_enqueued_is_found_however_it_was_called(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def resize(photo: Photo, width: int = 100, *more: int, name: str = "x") -> None: ...
+
+    photo = Photo(Path("hare.png"), datetime(2026, 11, 24, tzinfo=UTC))
+    sent = resize.send(photo, width=100)
+    resize.options(delay=DAY).send(photo, 200, 1, name="y")
+    assert work_queue.assert_enqueued(resize, photo).id == sent.id
+    assert work_queue.assert_enqueued(resize, photo=photo, name="x").id == sent.id
+    assert work_queue.assert_enqueued(resize, photo, 200, 1, name="y").due == DAY
+    assert work_queue.assert_enqueued("resize").args == (photo, 100)
+    assert len(work_queue.drain(until=DAY)) == 2
+
+
+def test_looking_changes_nothing(work: WorkQueue, work_queue: Harness) -> None:
+    seen: list[bool] = []
+
+    @work.task
+    def note() -> None:
+        message = current_message()
+        assert message is not None
+        seen.append(message.redelivered)
+
+    note.send()
+    for _ in range(3):
+        work_queue.assert_enqueued(note)
+    work_queue.drain()
+    assert seen == [False]
+
+
+def test_what_is_not_enqueued_is_told_with_what_is(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def add(a: int, b: int) -> None: ...
+
+    with pytest.raises(AssertionError, match=r"no message calls add\(1, 2\)\. Nothing is enqueued\."):
+        work_queue.assert_enqueued(add, 1, 2)
+    add.send(3, 4)
+    add.options(delay=3 * DAY).send(5, 6)
+    with pytest.raises(AssertionError) as caught:
+        work_queue.assert_enqueued(add, 1, b=2)
+    assert str(caught.value) == (
+        "no message calls add(1, b=2). There are:\n"
+        "  add(3, 4) (queue 'default')\n"
+        "  add(5, 6) in 3 days, 0:00:00 (queue 'default')"
+    )
+    with pytest.raises(TaskError, match="no task 'sub'"):
+        work_queue.assert_enqueued("sub")
+
+
+def test_only_the_messages_of_a_task_are_asked_for(work: WorkQueue, work_queue: Harness) -> None:
+    first = work.task(name="first")(lambda: None)
+    second = work.task(name="second")(lambda: None)
+    first.send()
+    second.send()
+    assert [one.task for one in work_queue.enqueued(second)] == ["second"]
+    assert len(work_queue.enqueued()) == 2
+
+
+# ---- deaths
+
+
+def test_a_task_whose_worker_dies_runs_again(work: WorkQueue, work_queue: Harness) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    @work.task
+    def charge(who: str) -> None:
+        message = current_message()
+        assert message is not None
+        seen.append((who, message.redelivered))
+
+    charge.send("ann")
+    charge.send("bob")
+    work_queue.kill_during(charge)
+    runs = work_queue.drain()
+    assert sorted(seen) == [("ann", False), ("ann", True), ("bob", False)]
+    assert [run.outcome is None for run in runs] == [True, False, False]
+
+
+def test_an_async_tasks_worker_can_die_too(work: WorkQueue, work_queue: Harness) -> None:
+    seen: list[str] = []
+
+    @work.task
+    async def charge(who: str) -> None:
+        seen.append(who)
+
+    charge.send("ann")
+    work_queue.kill_during("charge")
+    work_queue.drain()
+    assert seen == ["ann", "ann"]
+
+
+def test_a_worker_can_die_in_the_middle(work: WorkQueue, work_queue: Harness) -> None:
+    steps: list[str] = []
+
+    @work.task
+    def order() -> None:
+        steps.append("reserve")
+        if steps.count("reserve") == 1:
+            work_queue.die()
+        steps.append("charge")
+
+    order.send()
+    work_queue.drain()
+    assert steps == ["reserve", "reserve", "charge"]
+    with pytest.raises(TaskError, match="no worker to kill"):
+        work_queue.die()
+
+
+def test_a_task_that_kills_every_worker_is_parked(work: WorkQueue, work_queue: Harness) -> None:
+    starts: list[int] = []
+
+    @work.task
+    def poison() -> None:
+        starts.append(1)
+        work_queue.die()
+
+    poison.send()
+    runs = work_queue.drain(raises=False)
+    assert len(starts) == 6
+    assert isinstance(runs[-1].outcome, Parked) and runs[-1].outcome.reason == "crashes"
+
+
+def test_a_death_that_never_came_fails_the_test() -> None:
+    work = WorkQueue()
+    work.task(name="note")(lambda: None)
+    with pytest.raises(AssertionError, match="kill_during"), harness(work) as work_queue:
+        work_queue.kill_during("note")
+
+
+# ---- inline
+
+
+def test_inline_runs_where_it_is_sent_with_arguments_that_went_through_json(
+    work: WorkQueue, work_queue: Harness
+) -> None:
+    seen: list[object] = []
+
+    @work.task
+    def keep(photo: Photo, sizes: tuple[int, ...]) -> None:
+        seen.append((photo, sizes, threading.current_thread()))
+
+    @work.task
+    async def keep_async(photo: Photo) -> None:
+        seen.append(photo)
+
+    photo = Photo(Path("hare.png"), datetime(2026, 11, 24, tzinfo=UTC))
+
+    async def send() -> None:
+        await keep_async.send_async(photo)
+        keep_async.send(photo)
+
+    with work_queue.inline():
+        keep.options(delay=DAY).send(photo, (1, 2))
+        keep_async.send(photo)
+        asyncio.run(send())
+        work.send_many([keep_async.call(photo)] * 2)
+    assert seen == [(photo, (1, 2), threading.current_thread()), *[photo] * 5]
+    assert seen[1] is not photo
+    keep.send(photo, ())
+    assert len(work_queue.enqueued()) == 1
+
+
+def test_inline_raises_what_the_task_raises(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def fail() -> None:
+        raise ValueError("no good")
+
+    @work.task
+    def again() -> None:
+        raise Retry("later")
+
+    with work_queue.inline():
+        with pytest.raises(ValueError, match="no good"):
+            fail.send()
+        with pytest.raises(TaskError, match="later"):
+            again.send()
+
+
+# ---- around it
+
+
+def test_the_programs_middleware_is_called(work: WorkQueue, work_queue: Harness) -> None:
+    heard: list[str] = []
+
+    class Ear(Middleware):
+        def after(self, message: Message, outcome: Outcome) -> None:
+            heard.append(f"{message.task} {type(outcome).__name__}")
+
+    work.middleware = (Ear(),)
+    note = work.task(name="note")(lambda: None)
+    note.send()
+    work_queue.drain()
+    with work_queue.inline():
+        note.send()
+    assert heard == ["note Done"] * 2
+
+
+def test_everything_is_as_before_afterwards_and_the_next_begins_anew() -> None:
+    work = WorkQueue("amqp://nobody@nowhere.invalid")
+
+    @work.task
+    def note() -> None: ...
+
+    function = note.function
+    for _ in range(2):
+        with harness(work) as work_queue:
+            assert work_queue.enqueued() == []
+            note.send()
+            work_queue.drain()
+            note.send()
+            assert work.url is not None and work.url.startswith("amqp+unix:")
+    assert (work.url, note.function) == ("amqp://nobody@nowhere.invalid", function)
+
+
+def test_no_threads_are_left(work: WorkQueue, work_queue: Harness) -> None:
+    note = work.task(name="note")(lambda: None)
+    note.send()
+    work_queue.drain()
+    before = threading.active_count()
+    for _ in range(5):
+        note.send()
+        work_queue.drain()
+    assert threading.active_count() == before
