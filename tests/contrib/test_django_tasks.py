@@ -178,9 +178,9 @@ def test_what_fails_is_tried_again_then_parked(
 @pytest.mark.parametrize("path", ["hares.jobs.no_task", "hares.nowhere.add", "os.system", "nonsense"])
 def test_only_django_s_tasks_are_run(folder: Path, environment: dict[str, str], worker: Heard, path: str) -> None:
     code = f"""
-from django.tasks import default_task_backend
-from leveret.tasks import Call
-default_task_backend.work.send_many([Call({path!r}, QUEUE, b'{{"args": ["true"]}}')])
+import os
+from leveret.tasks import WorkQueue
+WorkQueue(os.environ["LEVERET_URL"]).task(name={path!r}, queue=QUEUE)(lambda command: None).send("true")
 """
     in_django(code, folder, environment)
     worker.until(lambda line: f"parked task={path} " in line and "reason=unknown-task" in line)
