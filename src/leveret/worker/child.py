@@ -6,6 +6,7 @@ hold a password, comes by the environment. Started by supervisor only.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
     app, text = arguments
     setproctitle.setproctitle(f"leveret: worker {app}")
     lifeline = _take_lifeline()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a task prints is seen at once, also in a pipe
     try:
         options = msgspec.json.decode(text, type=Options)
         work = load(app)
