@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
@@ -96,31 +97,41 @@ def test_one_whose_connection_was_lost_while_it_waited_is_not_started(
     assert (len(started), slots.free) == (2, 1)
 
 
+def submitted(threads: Threads, call: Callable[[], Any]) -> Future[Any]:
+    future: Future[Any] = Future()
+
+    def ended(result: Any, error: BaseException | None) -> None:
+        future.set_result(result) if error is None else future.set_exception(error)
+
+    threads.submit(call, ended)
+    return future
+
+
 def test_threads_are_started_as_they_are_needed_and_used_again() -> None:
     threads = Threads(2)
     gate = threading.Barrier(3)
-    both = [threads.submit(lambda: (gate.wait(10), threading.current_thread().name)[1]) for _ in range(2)]
+    both = [submitted(threads, lambda: (gate.wait(10), threading.current_thread().name)[1]) for _ in range(2)]
     gate.wait(10)
     names = {future.result(10) for future in both}
     assert len(names) == 2
-    later = {threads.submit(lambda: threading.current_thread().name).result(10) for _ in range(10)}
+    later = {submitted(threads, lambda: threading.current_thread().name).result(10) for _ in range(10)}
     assert later <= names
 
 
 def test_more_work_than_threads_is_done_in_its_turn() -> None:
     threads = Threads(2)
-    futures = [threads.submit(lambda n=n: n) for n in range(100)]  # type: ignore[misc]
+    futures = [submitted(threads, lambda n=n: n) for n in range(100)]  # type: ignore[misc]
     assert [future.result(10) for future in futures] == list(range(100))
 
 
-def test_what_a_thread_raises_is_the_futures_and_the_thread_goes_on() -> None:
+def test_what_a_thread_raises_is_told_and_the_thread_goes_on() -> None:
     threads = Threads(1)
 
     def leave() -> None:
         raise SystemExit(1)
 
-    assert isinstance(threads.submit(leave).exception(10), SystemExit)
-    assert threads.submit(lambda: 1).result(10) == 1
+    assert isinstance(submitted(threads, leave).exception(10), SystemExit)
+    assert submitted(threads, lambda: 1).result(10) == 1
 
 
 def test_async_tasks_share_one_loop_and_can_be_cancelled() -> None:

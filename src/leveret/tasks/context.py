@@ -6,7 +6,6 @@ Made by the worker for each message, and found again by thread or asyncio task.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,7 +32,7 @@ class TaskContext:
         self.deadline: datetime | None = None
         """When the soft time limit is over, if there is one."""
         self._report = report
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._to_cancel: Callable[[], object] | None = None
 
     @property
@@ -60,7 +59,7 @@ class TaskContext:
     @property
     def cancelled(self) -> bool:
         """Whether somebody cancelled it. An async task is cancelled besides; a plain function should look now and then."""
-        return self._cancelled.is_set()
+        return self._cancelled
 
     def raise_if_cancelled(self) -> None:
         """TaskCancelled ends the task, and is no failure."""
@@ -76,7 +75,7 @@ class TaskContext:
             self.deadline = datetime.now(UTC) + timedelta(seconds=self.limit_s)
 
     def cancel(self) -> None:
-        self._cancelled.set()
+        self._cancelled = True
         if self._to_cancel is not None:
             self._to_cancel()
 

@@ -63,12 +63,13 @@ class Sent(Generic[T]):
     async def result_async(self, timeout_s: float = WAIT_S) -> T:
         """As `result`, for coroutines."""
         awaited = self._asked()
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await asyncio.shield(asyncio.wrap_future(awaited.reply.answer))
-        except TimeoutError:
-            raise self._late(timeout_s) from None
-        return awaited.value(self.task, answer)
+        if not awaited.reply.answer.done():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await asyncio.shield(asyncio.wrap_future(awaited.reply.answer))
+            except TimeoutError:
+                raise self._late(timeout_s) from None
+        return awaited.value(self.task, awaited.reply.answer.result())
 
     @property
     def done(self) -> bool:

@@ -23,18 +23,22 @@ CANCEL_S: Final = 5.0
 """How long cancelled async tasks may take over their `finally`."""
 
 
+Ended = Callable[[Any, BaseException | None], None]
+"""Takes the result of what was submitted, or what it raised."""
+
+
 class Threads:
     """At most `number` threads, each started when there is more work than idle ones."""
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._started = 0
-        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._work: SimpleQueue[tuple[Callable[[], Any], Ended]] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
 
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
+    def submit(self, call: Callable[[], Any], ended: Ended) -> None:
+        """`ended` is called on the thread. RuntimeError if no thread is to be had."""
         with self._lock:
             if self._idle:
                 self._idle -= 1
@@ -42,22 +46,22 @@ class Threads:
                 name = f"leveret-task-{self._started + 1}"
                 threading.Thread(target=self._main, name=name, daemon=True).start()
                 self._started += 1
-        self._work.put((future, call))
-        return future
+        self._work.put((call, ended))
 
     def _main(self) -> None:
         while True:
-            future, call = self._work.get()
+            call, ended = self._work.get()
+            result: Any = None
+            raised: BaseException | None = None
             try:
                 result = call()
             except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-            # An idle thread must hold on to nothing of its last task.
-            future, call, result = None, None, None  # type: ignore[assignment]
+                raised = error
             with self._lock:
                 self._idle += 1
+            ended(result, raised)
+            # An idle thread must hold on to nothing of its last task.
+            del call, ended, result, raised
 
 
 class TaskLoop:

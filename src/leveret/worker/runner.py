@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Runner:
         self._held: dict[Delivery, Held] = {}
         self._running: dict[str, TaskContext] = {}
         self._moves: set[asyncio.Task[None]] = set()
+        self._over: deque[tuple[Held, Job, Outcome | None, BaseException | None]] = deque()
+        self._awake = False
         self.idle = asyncio.Event()
         self.idle.set()
         self.stopping = False
@@ -121,7 +124,7 @@ class Runner:
 
     def _begin(self, held: Held, job: Job) -> None:
         try:
-            future = self._submit(job)
+            self._submit(held, job)
         except RuntimeError as error:  # no thread to be had
             self._settle(held, ended_oddly(job, error))
             return
@@ -131,31 +134,44 @@ class Runner:
             hard = later(limit.hard_s, self._too_long, held, job, limit.hard_s)
             soft = () if job.handler.is_async else (later(limit.soft_s, job.interrupt.throw, TimeLimitExceeded),)
             held.timers = (hard, *soft)
-        future.add_done_callback(partial(self._ended, held, job))
 
-    def _submit(self, job: Job) -> Future[Outcome]:
+    def _submit(self, held: Held, job: Job) -> None:
         if job.handler.is_async:
-            return self._task_loop.submit(perform_async(job))
-        return self._threads.submit(partial(perform, job))
+            self._task_loop.submit(perform_async(job)).add_done_callback(partial(self._ended_async, held, job))
+        else:
+            self._threads.submit(partial(perform, job), partial(self._ended, held, job))
 
     # ---- the end
 
-    def _ended(self, held: Held, job: Job, future: Future[Outcome]) -> None:
-        """On the thread of the task."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._finish, held, job, future)
-
-    def _finish(self, held: Held, job: Job, future: Future[Outcome]) -> None:
-        if held.delivery not in self._held:
-            log.warning("task=%s id=%s ended after it was given up", job.message.task, job.message.id)
-        elif future.cancelled() and self.stopping:
-            log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)
-            self._move(held, self._settler.put_back(held.delivery, held.message))
-        elif future.cancelled():
-            self._settle(held, ended_oddly(job, asyncio.CancelledError("the task cancelled itself")))
+    def _ended_async(self, held: Held, job: Job, future: Future[Outcome]) -> None:
+        if future.cancelled():
+            self._ended(held, job, None, asyncio.CancelledError("the task cancelled itself"))
         else:
             error = future.exception()
-            self._settle(held, future.result() if error is None else ended_oddly(job, error))
+            self._ended(held, job, None if error is not None else future.result(), error)
+
+    def _ended(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
+        """On the thread of the task. The loop is woken once for all that end before it looks."""
+        self._over.append((held, job, outcome, error))
+        if not self._awake and not self._loop.is_closed():
+            self._awake = True
+            self._loop.call_soon_threadsafe(self._finish_all)
+
+    def _finish_all(self) -> None:
+        self._awake = False
+        for _ in range(len(self._over)):
+            self._finish(*self._over.popleft())
+
+    def _finish(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
+        if held.delivery not in self._held:
+            log.warning("task=%s id=%s ended after it was given up", job.message.task, job.message.id)
+        elif isinstance(error, asyncio.CancelledError) and self.stopping:
+            log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)
+            self._move(held, self._settler.put_back(held.delivery, held.message))
+        elif outcome is None:
+            self._settle(held, ended_oddly(job, error or RuntimeError("it ended without an outcome")))
+        else:
+            self._settle(held, outcome)
 
     def _too_long(self, held: Held, job: Job, limit_s: float) -> None:
         """Its thread cannot be ended but with the process."""
@@ -192,10 +208,10 @@ class Runner:
     def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._moves.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._settled)
         return task
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _settled(self, task: asyncio.Task[None]) -> None:
         self._moves.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a message could not be settled", exc_info=task.exception())
