@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo broker test test-compiled test-pure check bench bench-backlog fuzz crash power-loss simulate compat clean
+.PHONY: demo broker test test-compiled test-pure check bench bench-tasks bench-backlog fuzz crash power-loss simulate compat clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -37,6 +37,14 @@ check: .venv/installed  ## formatting, lint, types, architecture
 bench: .venv/installed  ## against a RabbitMQ on this machine
 	$(BIN)/python -m bench
 
+.venv-peers/installed: bench/tasks/requirements.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --upgrade -r $<
+	touch $@
+
+bench-tasks: .venv/installed .venv-peers/installed  ## Leveret beside Celery, Dramatiq, Huey, …: ARGS="--peers A,B --rounds N --tasks N --help"
+	$(BIN)/python -m bench.tasks $(ARGS)
+
 bench-backlog: .venv/installed  ## ten million waiting messages: some fifteen minutes, 35 GB of disk
 	$(BIN)/python -m bench.deep_backlog
 
@@ -57,4 +65,4 @@ compat: .venv/installed  ## SRC=FOLDER of checkouts: the clients' own suites, be
 	$(BIN)/python -m compat --src "$(SRC)"
 
 clean:
-	rm -rf .venv .venv-pure .compat build src/*.egg-info
+	rm -rf .venv .venv-pure .venv-peers .compat build src/*.egg-info

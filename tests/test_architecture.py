@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "client": {"wire"},
     "tasks": {"client"},
     "worker": {"tasks", "client"},
+    "contrib": {"tasks", "client", "worker"},
 }
 """Besides leveret.errors and the other modules at the top. A package that is not named may import anything."""
 

@@ -1,4 +1,4 @@
-"""Worker processes of other libraries' applications, and the lines they say, as they say them. Used by the tests here."""
+"""Processes of the examples, ours and others', and the lines they say, as they say them. Used by the tests here."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ANSWER_S = 60.0
+PYTHON = (sys.executable, "-u", "-m")
 
 
 class Program:
-    """A process of its own session, so that all of it can be killed; its output is put into `heard`, line by line."""
+    """A process of its own session, so that all of it can be killed; its output is put into `heard`, line by line.
 
-    def __init__(self, command: list[str], folder: Path, environment: dict[str, str], heard: Heard) -> None:
+    `command` is a Python module and its arguments, unless `runner` runs something else.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        heard: Heard,
+        runner: Sequence[str] = PYTHON,
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", *command],
+            [*runner, *command],
             cwd=folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdin=subprocess.DEVNULL,
@@ -44,6 +55,21 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+@contextlib.contextmanager
+def leveret_worker(app: str, folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[Heard]:
+    """`leveret worker APP` in that folder, ready; what it says. Killed at the end."""
+    heard = Heard()
+    # Unbuffered, print would write a line and its end apart, and the log of another thread come between.
+    buffered = {"PYTHONUNBUFFERED": "", **environment}
+    runner = (sys.executable, "-m")
+    program = Program(["leveret", "worker", app, *options], folder, buffered, heard, runner)
+    try:
+        heard.until(lambda line: "worker ready" in line)
+        yield heard
+    finally:
+        program.kill()
 
 
 class Heard:

@@ -28,7 +28,7 @@ from leveret.tasks.retries import Retries
 from leveret.tasks.sender import Sender
 from leveret.tasks.sent import Awaited, Sent
 from leveret.tasks.task import Call, Decorator, Task
-from leveret.tasks.topology import Queue
+from leveret.tasks.topology import DEAD, Queue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class WorkQueue:
 
     def declared(self, name: str) -> Queue:
         """How a queue is to be declared."""
-        return self._queues.get(name) or Queue(name, shared=name in self.consumers)
+        return self._queues.get(name) or Queue(name, shared=name.removesuffix(DEAD) in self.consumers)
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, Coroutine[Any, Any, T], T]: ...
