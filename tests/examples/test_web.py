@@ -18,6 +18,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker, free_port
 from examples.programs import EXAMPLES, Heard, Program, leveret_worker
+from worker.support import declare
 
 ONE_PIECE_S = 60
 QUEUES = ("reports", "archives", "orders")
@@ -81,6 +82,7 @@ def test_a_report_ordered_from_fastapi_is_written(fastapi_url: str, environment:
 def test_what_fastapi_refuses_is_not_sent(fastapi_url: str, channel: BlockingChannel) -> None:
     answer = httpx.post(f"{fastapi_url}/reports", json=[{"product": "hare"}], timeout=ONE_PIECE_S)
     assert answer.status_code == 422
+    declare(channel, "reports")
     assert channel.queue_declare("reports", passive=True).method.message_count == 0
 
 

@@ -526,6 +526,20 @@ def test_what_goes_first_by_its_priority_runs_first(work: WorkQueue, work_queue:
     assert done == [2, 1]
 
 
+def test_schedules_go_by_no_clock_here(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @work.schedule(every=0.01)
+    @work.task
+    def note() -> None:
+        done.append(1)
+        threading.Event().wait(0.2)
+
+    note.send()
+    work_queue.drain(until=60)
+    assert (done, work_queue.enqueued()) == ([1], [])
+
+
 # ---- inline
 
 

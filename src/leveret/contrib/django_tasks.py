@@ -33,6 +33,7 @@ from leveret.contrib.django_db import DatabaseConnections
 from leveret.errors import PartlySent
 from leveret.tasks import (
     Call,
+    Cancelled,
     Done,
     Failed,
     Handler,
@@ -43,6 +44,9 @@ from leveret.tasks import (
     Sent,
     WorkQueue,
     current_message,
+)
+from leveret.tasks import (
+    Task as LeveretTask,
 )
 
 log = logging.getLogger("leveret.django")
@@ -67,7 +71,7 @@ class LeveretBackend(BaseTaskBackend):  # type: ignore[misc]
     def enqueue(self, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Returns once the broker has confirmed that it keeps the task. Errors are those of leveret's Task.send."""
         self.validate_task(task)
-        call = _call(task, args, kwargs)
+        call = _call(self.work, task, args, kwargs)
         try:
             (sent,) = self.work.send_many([call])
         except PartlySent as error:
@@ -76,14 +80,14 @@ class LeveretBackend(BaseTaskBackend):  # type: ignore[misc]
 
     async def aenqueue(self, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         self.validate_task(task)
-        call = _call(task, args, kwargs)
+        call = _call(self.work, task, args, kwargs)
         try:
             (sent,) = await self.work.send_many_async([call])
         except PartlySent as error:
             raise error.errors[0] from None
         return self._enqueued(task, sent, args, kwargs)
 
-    def _enqueued(self, task: Any, sent: Sent, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def _enqueued(self, task: Any, sent: Sent[Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         result = _result(task, sent.id, self.alias, args, kwargs, enqueued_at=datetime.now(UTC))
         task_enqueued.send(type(self), task_result=result)
         return result
@@ -104,10 +108,10 @@ class DjangoQueue(WorkQueue):
         middleware = (DatabaseConnections(), Signals(self))
         super().__init__(url, name="django", retry=retry or Retries(), middleware=middleware, **options)
         self.alias = alias
-        self._queues = list(queues)
+        self._names = list(queues)
 
     def queues(self) -> list[str]:
-        return list(dict.fromkeys([*self._queues, *super().queues()]))
+        return list(dict.fromkeys([*self._names, *super().queues()]))
 
     def handler(self, queue: str, task: str) -> Handler[..., Any] | None:
         known = super().handler(queue, task)
@@ -149,9 +153,13 @@ def _context(task: Any, alias: str, args: Sequence[Any], kwargs: dict[str, Any])
     return (TaskContext(task_result=_running(task, message, alias, args, kwargs)),)
 
 
-def _call(task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Call:
-    body = msgspec.json.encode({"args": normalize_json(list(args)), "kwargs": normalize_json(kwargs)})
-    return Call(task.module_path, task.queue_name, body, _delay_ms(task.run_after))
+def _call(work: DjangoQueue, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Call[Any]:
+    sent = work.handler(task.queue_name, task.module_path)
+    if not isinstance(sent, LeveretTask):
+        raise ImproperlyConfigured(f"{task.module_path} names no task")
+    delay_s = _delay_ms(task.run_after) / 1000
+    options = sent.options(delay=delay_s, queue=task.queue_name)
+    return options.call(*normalize_json(list(args)), **normalize_json(kwargs))
 
 
 def _delay_ms(run_after: datetime | None) -> int:
@@ -175,7 +183,7 @@ class Signals(Middleware):
             task_started.send(LeveretBackend, task_result=result)
 
     def after(self, message: Message, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed) or (result := self._running(message)) is None:
+        if isinstance(outcome, Failed | Cancelled) or (result := self._running(message)) is None:
             return
         object.__setattr__(result, "finished_at", datetime.now(UTC))
         if isinstance(outcome, Done):

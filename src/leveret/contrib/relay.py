@@ -68,10 +68,7 @@ class Row:
 
 
 class Stored(msgspec.Struct, omit_defaults=True):
-    """A Call as its row has it: everything but the delay, which is a time there. Rows outlive releases: add, never change.
-
-    `queue` is that of the program that wrote it. The relay's program knows where the task's workers are now.
-    """
+    """A Call as its row has it: everything but the delay, which is a time there. Rows outlive releases: add, never change."""
 
     task: str
     queue: str
@@ -100,7 +97,9 @@ def read(work: WorkQueue, row: Row, now: int) -> Call[Any]:
     if task is None:
         raise TaskError(f"this program has no task {stored.task!r}: the relay's has to be the one that wrote the row")
     delay_ms = max(0, row.due_ms - now) if row.due_ms else 0
-    call = Call(task, stored.body, delay_ms, stored.priority, cancellable=stored.cancellable, id=stored.id)
+    call = Call(
+        task, stored.queue, stored.body, delay_ms, stored.priority, cancellable=stored.cancellable, id=stored.id
+    )
     work.check(call)
     return call
 

@@ -24,6 +24,7 @@ These its sender may set:
     priority                  0 and up, on queues that know priorities
     reply_to, correlation_id  where an answer is wanted, and the message's id (see tasks/replies)
     x-leveret-cancellable     true: its worker asks first whether it was cancelled (see tasks/cancelling)
+    x-leveret-once            true: of several with this message_id one is run (see worker/claims)
 
 A plain message, which a consumer function takes, may be anything; failing, it gets the same headers. This module reads
 and writes the envelope and sends nothing. Used by task, workqueue and the worker.
@@ -59,6 +60,9 @@ DELIVERY_COUNT: Final = "x-delivery-count"
 
 DELIVERIES_MAX: Final = 100
 """So often a message may come back uncounted by us, mostly only given back, before it is held to take its workers with it."""
+
+ONCE: Final = "x-leveret-once"
+"""On messages that may have been sent twice under the same id: the second is dropped (worker/claims)."""
 
 CANCELLABLE: Final = "x-leveret-cancellable"
 """On messages whose worker is to ask, before it begins, whether they were cancelled (tasks/cancelling)."""
@@ -113,6 +117,11 @@ class Message:
         return self.headers.get(CANCELLABLE) is True
 
     @property
+    def claimed(self) -> bool:
+        """Whether its first start has to find out that it is the only one."""
+        return self.attempt == 1 and not self.crashes and self.headers.get(ONCE) is True
+
+    @property
     def headers(self) -> Mapping[str, object]:
         return self.properties.headers or {}
 
@@ -151,12 +160,14 @@ def properties_of(
     reply_to: str | None = None,
     priority: int | None = None,
     cancellable: bool = False,
+    once: bool = False,
 ) -> BasicProperties:
     """Of a new message for `task`, with a new id if none is given."""
     message_id = id or str(uuid.uuid4())
+    headers: dict[str, object] = {name: True for name, wanted in ((CANCELLABLE, cancellable), (ONCE, once)) if wanted}
     return BasicProperties(
         content_type="application/json",
-        headers={CANCELLABLE: True} if cancellable else None,
+        headers=headers or None,
         delivery_mode=PERSISTENT,
         priority=priority,
         correlation_id=message_id if reply_to else None,

@@ -67,6 +67,11 @@ class Retries:
         return Backoff(self.first_s, self.max_s, fraction=fraction).delay_s(failed - 1)
 
 
+def span(value: float | timedelta) -> timedelta:
+    """TaskError if it is negative."""
+    return timedelta(seconds=seconds(value))
+
+
 def seconds(value: float | timedelta) -> float:
     """TaskError if that is before now."""
     value_s = value.total_seconds() if isinstance(value, timedelta) else float(value)

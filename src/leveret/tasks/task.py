@@ -34,16 +34,13 @@ class Call(Generic[T]):
     """
 
     task: Task[..., Any, T]
+    queue: str
     body: bytes
     delay_ms: int = 0
     priority: int | None = None
     result: bool = False
     cancellable: bool = False
     id: str = ""
-
-    @property
-    def queue(self) -> str:
-        return self.task.queue
 
 
 Send = Callable[[Call[Any]], Sent[Any]]
@@ -82,6 +79,7 @@ class Task(Handler[P, R], Generic[P, R, T]):
         *,
         delay: float | timedelta = 0,
         eta: datetime | None = None,
+        queue: str | None = None,
         priority: int | None = None,
         result: bool | None = None,
         cancellable: bool | None = None,
@@ -89,12 +87,13 @@ class Task(Handler[P, R], Generic[P, R, T]):
         """The task with something said of one call: `task.options(delay=60).send(…)`.
 
         It runs `delay` from now (seconds, or a timedelta), or at `eta`, a datetime with its time zone (in the past: now);
-        not before, and later by a tenth of a second or so, and by what is before it in its queue. `priority`, `result` and
-        `cancellable` go before what the task says (see WorkQueue.task). TaskError: one makes no sense.
+        not before, and later by a tenth of a second or so, and by what is before it in its queue. `queue`, `priority`, `result`
+        and `cancellable` go before what the task says (see WorkQueue.task). TaskError: one makes no sense.
         """
         settings = self.settings
         return Options(
             self,
+            queue or settings.queue,
             _delay_ms(delay, eta),
             settings.priority if priority is None else priority,
             settings.result if result is None else result,
@@ -115,6 +114,7 @@ class Options(Generic[P, T]):
     """A task, and what is said of a call of it besides its arguments. Made by Task.options."""
 
     _task: Task[P, Any, T]
+    _queue: str
     _delay_ms: int
     _priority: int | None
     _result: bool
@@ -133,7 +133,7 @@ class Options(Generic[P, T]):
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
         """See Task.call."""
         body = self._task.signature.encode(args, kwargs)
-        return Call(self._task, body, self._delay_ms, self._priority, self._result, self._cancellable)
+        return Call(self._task, self._queue, body, self._delay_ms, self._priority, self._result, self._cancellable)
 
 
 class Decorator(Protocol):

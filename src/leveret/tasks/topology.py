@@ -18,6 +18,7 @@ from leveret.errors import ChannelError, LeveretError, TaskError
 log = logging.getLogger("leveret.tasks")
 
 DEAD: Final = ".dead"
+SCHEDULER: Final = "leveret.scheduler."
 NAME_BYTES_MAX: Final = 255
 UNLIMITED_MS: Final = 365 * 24 * 3600 * 1000
 PRIORITIES_MAX: Final = 255
@@ -36,13 +37,14 @@ class Queue:
 
     `priorities`: how many it knows; a message with a higher one goes before those with lower ones. `weight`: how many of
     its tasks a worker with several queues runs for each one of a queue of weight 1, while both have some. `shared`: other
-    programs declare it as RabbitMQ's tutorials do.
+    programs declare it as RabbitMQ's tutorials do. `single_active`: one of its consumers at a time gets anything.
     """
 
     name: str
     priorities: int = 0
     weight: int = 1
     shared: bool = False
+    single_active: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.priorities <= PRIORITIES_MAX:
@@ -53,10 +55,11 @@ class Queue:
     def arguments(self, on_rabbitmq: bool) -> dict[str, Any]:
         if self.priorities:  # RabbitMQ's quorum queues have none
             return {"x-max-priority": self.priorities}
+        single: dict[str, Any] = {"x-single-active-consumer": True} if self.single_active else {}
         if not on_rabbitmq or self.shared:
-            return {}
+            return single
         dead = {} if self.name.endswith(DEAD) else {**FOR_POISON, "x-dead-letter-routing-key": dead_queue(self.name)}
-        return {"x-queue-type": "quorum", "x-delivery-limit": GIVEN_BACK_MAX, **dead}
+        return {"x-queue-type": "quorum", "x-delivery-limit": GIVEN_BACK_MAX, **dead, **single}
 
 
 FOR_POISON: Final[dict[str, Any]] = {

@@ -13,9 +13,10 @@ It registers and sends; running tasks is the worker's part. No state is global: 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from importlib import import_module
+from math import ceil
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from leveret.errors import PartlySent, TaskError
@@ -24,12 +25,14 @@ from leveret.tasks.local import broker_url
 from leveret.tasks.message import properties_of
 from leveret.tasks.middleware import Middleware
 from leveret.tasks.outbox import Parcel
-from leveret.tasks.retries import Retries
+from leveret.tasks.retries import Retries, span
+from leveret.tasks.schedules import CatchUp, Schedule, zone
 from leveret.tasks.sender import Sender
 from leveret.tasks.sent import Awaited, Sent
 from leveret.tasks.task import Call, Decorator, Task
-from leveret.tasks.topology import DEAD, Queue
+from leveret.tasks.topology import DEAD, SCHEDULER, Queue
 
+A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -66,6 +69,7 @@ class WorkQueue:
         self.middleware = tuple(middleware)
         self.tasks: dict[str, Task[..., Any, Any]] = {}
         self.consumers: dict[str, Consumer[..., Any]] = {}
+        self.schedules: dict[str, Schedule] = {}
         self._queues: dict[str, Queue] = {}
         self._sender = Sender(self.broker_url, f"{name} sender", self.declared)
 
@@ -84,7 +88,8 @@ class WorkQueue:
 
     def declared(self, name: str) -> Queue:
         """How a queue is to be declared."""
-        return self._queues.get(name) or Queue(name, shared=name.removesuffix(DEAD) in self.consumers)
+        shared = name.removesuffix(DEAD) in self.consumers
+        return self._queues.get(name) or Queue(name, shared=shared, single_active=name.startswith(SCHEDULER))
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, Coroutine[Any, Any, T], T]: ...
@@ -149,6 +154,46 @@ class WorkQueue:
             return task
 
         return register if function is None else register(function)
+
+    def schedule(
+        self,
+        cron: str = "",
+        *,
+        every: float | timedelta = 0,
+        tz: str = "UTC",
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        jitter: float | timedelta = 0,
+        catch_up: CatchUp = "last",
+        name: str | None = None,
+    ) -> Callable[[A], A]:
+        """Have a task sent again and again, by one of the workers, whichever that is just now. Stands above `@work.task`.
+
+        `cron`: five fields, or six with seconds first, in the time zone `tz`; or `every` so many seconds, counted from a
+        fixed time. `jitter`: up to so much later, drawn anew each time. `catch_up`: see schedules.Schedule. `name` is its
+        task's, and has to be given where a task has several. TaskError: one of them makes no sense.
+        """
+
+        def register(task: A) -> A:
+            if not isinstance(task, Task):
+                raise TaskError("@work.schedule(…) stands above @work.task, for it schedules a task")
+            named = name or task.name
+            if named in self.schedules:
+                raise TaskError(f"there are two schedules {named!r}: give one of them another name=")
+            self.schedules[named] = Schedule(
+                named, task.call(*args, **(kwargs or {})), cron, zone(tz), span(every), span(jitter), catch_up
+            )
+            return task
+
+        return register
+
+    def scheduled(self, schedule: Schedule, due: datetime) -> Parcel:
+        """The message for one due time, for a worker to send."""
+        call = schedule.call
+        self.check(call)
+        properties = properties_of(call.task.name, self.name, id=schedule.id(due), priority=call.priority, once=True)
+        late_ms = ceil(schedule.late().total_seconds() * 1000)
+        return Parcel(call.queue, call.body, properties, late_ms)
 
     def consumer(self, queue: str, *, retry: Retries | None = None) -> Callable[[Callable[P, T]], Consumer[P, T]]:
         """Have a function take the plain messages of `queue`, from whatever publisher: f(body) or f(body, message)."""

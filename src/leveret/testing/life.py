@@ -14,17 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from leveret.client import Connection
 from leveret.client.looping import new_loop
 from leveret.errors import TaskError
 from leveret.tasks import Message, Outcome, WorkQueue
-from leveret.worker.answers import Answers
 from leveret.worker.options import Options
 from leveret.worker.pool import TaskLoop, Threads
 from leveret.worker.runner import Held, Runner
-from leveret.worker.settle import Settler
 from leveret.worker.worker import Worker
 
 END_S: Final = 15.0
@@ -43,64 +41,58 @@ def _task_loop() -> TaskLoop:
 
 
 class ObservedRunner(Runner):
-    """`on_outcome` is told of each outcome before the message is settled."""
+    """Tells `worker` of each outcome before the message is settled."""
 
-    def __init__(
-        self,
-        work: WorkQueue,
-        threads: int,
-        settler: Settler,
-        answers: Answers,
-        release: Callable[[], None],
-        overrun: Callable[[], None],
-        on_outcome: Callable[[Message, Outcome], None],
-    ) -> None:
-        super().__init__(work, threads, settler, answers, release, overrun)
-        self._threads = _threads(threads)
+    worker: ObservedWorker
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._threads = _threads(self.worker.options.threads)
         self._task_loop = _task_loop()
-        self._on_outcome = on_outcome
+        self.worker.observed = self
 
     def running(self) -> list[str]:
         """The names of the tasks that have not ended."""
         return [held.message.task or "a plain message" for held in list(self._held.values())]
 
     def _settle(self, held: Held, outcome: Outcome) -> None:
-        self._on_outcome(held.message, outcome)
+        self.worker.ended(held.message, outcome)
         super()._settle(held, outcome)
 
 
 class ObservedWorker(Worker):
     """`on_outcome` is told before a message is settled, and says whether the worker is to stop with it."""
 
+    serves_schedules = False
+    """They go by the real clock."""
+
     def __init__(
         self, work: WorkQueue, url: str, options: Options, on_outcome: Callable[[Message, Outcome], bool]
     ) -> None:
         super().__init__(work, url, options)
+
+        class OfThisWorker(ObservedRunner):
+            worker = self
+
+        self.runner = OfThisWorker
+        self.observed: ObservedRunner | None = None
         self._on_outcome = on_outcome
-        self._observed: ObservedRunner | None = None
         self.connections: list[Connection] = []
 
     @property
     def working(self) -> bool:
-        return self._observed is not None and len(self._observed) > 0
+        return self.observed is not None and len(self.observed) > 0
 
     def running(self) -> list[str]:
         """The names of their tasks."""
-        return self._observed.running() if self._observed is not None else []
+        return self.observed.running() if self.observed is not None else []
 
     async def _connect(self, name: str) -> Connection:
         connection = await super()._connect(name)
         self.connections.append(connection)
         return connection
 
-    def _make_runner(self, settler: Settler, answers: Answers) -> Runner:
-        release = self._slots.release
-        self._observed = ObservedRunner(
-            self.work, self.options.threads, settler, answers, release, self._overrun, self._ended
-        )
-        return self._observed
-
-    def _ended(self, message: Message, outcome: Outcome) -> None:
+    def ended(self, message: Message, outcome: Outcome) -> None:
         if self._on_outcome(message, outcome):
             self._slots.close()
             self.stop()

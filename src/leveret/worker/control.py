@@ -16,15 +16,15 @@ log = logging.getLogger("leveret.worker")
 
 
 class Control:
-    """`cancel` is called with the id of a task that was cancelled, which may be another worker's."""
-
-    def __init__(self, connection: Connection, cancel: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._cancel = cancel
         self._asking = StandingChannel(connection)
 
-    async def listen(self) -> None:
-        """From now on, over reconnections too. Raises what the client raises."""
+    async def listen(self, cancel: Callable[[str], None]) -> None:
+        """From now on, over reconnections too, `cancel` is called with the id of a task that was cancelled, which may be
+        another worker's. Raises what the client raises.
+        """
+        self._cancel = cancel
         channel = await self._connection.channel()
         queue = f"leveret.worker.{uuid.uuid4()}"
         await channel.exchange_declare(CONTROL, "fanout", durable=True)

@@ -18,6 +18,7 @@ from leveret.errors import TimeLimitExceeded
 from leveret.tasks import Cancelled, Done, Message, Outcome, Parked, TaskContext, WorkQueue
 from leveret.worker import report
 from leveret.worker.answers import Answers
+from leveret.worker.claims import Claims
 from leveret.worker.control import Control
 from leveret.worker.executor import Job, ended_oddly, find, overran, perform, perform_async
 from leveret.worker.pool import TaskLoop, Threads
@@ -45,12 +46,16 @@ class Runner:
         threads: int,
         settler: Settler,
         answers: Answers,
+        control: Control,
+        claims: Claims,
         release: Callable[[], None],
         overrun: Callable[[], None],
     ) -> None:
         self._work = work
         self._settler = settler
         self._answers = answers
+        self._control = control
+        self._claims = claims
         self._release = release
         self._overrun = overrun
         self._loop = asyncio.get_running_loop()
@@ -62,7 +67,6 @@ class Runner:
         self.idle = asyncio.Event()
         self.idle.set()
         self.stopping = False
-        self.control: Control | None = None
 
     def __len__(self) -> int:
         """How many deliveries are not settled yet."""
@@ -92,20 +96,28 @@ class Runner:
             context = TaskContext(message, limit.soft_s if limit else None, self._answers.progress)
             held.job = Job(context, handler, self._work.middleware)
             self._running[message.id] = context
-            if message.cancellable and self.control is not None:
-                self._later(self._begin_if_wanted(held, self.control))
+            if message.cancellable or message.claimed:
+                self._later(self._begin_if_wanted(held, held.job))
             else:
                 self._begin(held, held.job)
 
-    async def _begin_if_wanted(self, held: Held, control: Control) -> None:
-        cancelled = await control.is_cancelled(held.message.id)
-        assert held.job is not None
+    async def _begin_if_wanted(self, held: Held, job: Job) -> None:
+        message = held.message
+        if message.cancellable and await self._control.is_cancelled(message.id):
+            job.context.cancel()
+        second = message.claimed and not await self._claims.take(message.id)
         if held.delivery.lost:
             self._forget(held)
-        elif cancelled or held.job.context.cancelled:
+        elif self.stopping:
+            return  # it is given back
+        elif second:
+            log.warning("task=%s id=%s was sent twice, this one is dropped", message.task, message.id)
+            acknowledge(held.delivery)
+            self._forget(held)
+        elif job.context.cancelled:
             self._settle(held, Cancelled())
-        elif not self.stopping:
-            self._begin(held, held.job)
+        else:
+            self._begin(held, job)
 
     def _begin(self, held: Held, job: Job) -> None:
         try:
@@ -169,8 +181,8 @@ class Runner:
             acknowledge(held.delivery)
         else:
             await self._settler.settle(held.delivery, held.message, outcome)
-        if isinstance(outcome, Cancelled) and self.control is not None:
-            await self.control.forget(held.message.id)
+        if isinstance(outcome, Cancelled):
+            await self._control.forget(held.message.id)
 
     def _move(self, held: Held, moving: Coroutine[Any, Any, None]) -> None:
         for timer in held.timers:

@@ -23,9 +23,11 @@ from leveret.errors import ClientError, ConnectionError, ConnectionLost, TaskErr
 from leveret.tasks import WorkQueue
 from leveret.tasks.outbox import Outbox
 from leveret.worker.answers import Answers
+from leveret.worker.claims import Claims
 from leveret.worker.control import Control
 from leveret.worker.options import Options
 from leveret.worker.runner import Runner
+from leveret.worker.scheduler import Scheduler
 from leveret.worker.settle import Settler
 from leveret.worker.slots import Slots
 from leveret.worker.source import Source
@@ -39,6 +41,12 @@ FORCED: Final = 320
 
 class Worker:
     """`run` is its life, on one event loop; `stop` and `quit` are called there too. TaskError if it cannot work."""
+
+    runner: type[Runner] = Runner
+    """What runs its deliveries."""
+
+    serves_schedules = True
+    """Whether it stands by to be the one that sends what is scheduled."""
 
     def __init__(self, work: WorkQueue, url: str, options: Options) -> None:
         self.work = work
@@ -100,11 +108,24 @@ class Worker:
             await connection.close(CLOSE_S)
             return
         self._slots = Slots(self.options.threads, lambda queue, delivery: self._runner.start(queue, delivery))
-        self._runner = self._make_runner(Settler(Outbox(moving, self.work.declared)), Answers(moving))
-        self._runner.control = Control(connection, self._runner.cancel)
-        await self._runner.control.listen()
+        outbox, control = Outbox(moving, self.work.declared), Control(connection)
+        self._runner = self.runner(
+            self.work,
+            self.options.threads,
+            Settler(outbox),
+            Answers(moving),
+            control,
+            Claims(moving),
+            self._slots.release,
+            self._overrun,
+        )
+        await control.listen(self._runner.cancel)
         sources = [Source(connection, self.work.declared(queue), self._slots) for queue in self.queues]
         tending = [asyncio.create_task(source.tend()) for source in sources]
+        if self.work.schedules and self.serves_schedules:
+            schedules = list(self.work.schedules.values())
+            scheduler = Scheduler(self.work.name, schedules, connection, outbox, self.work.scheduled)
+            tending.append(asyncio.create_task(scheduler.tend()))
         log.info("worker ready queues=%s slots=%d", ",".join(self.queues), self.options.threads)
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([stopping, *tending], return_when=asyncio.FIRST_COMPLETED)
@@ -115,9 +136,6 @@ class Worker:
         log.info("worker stopped")
         if broken:  # an error of our own: nobody would read that queue any more
             raise broken[0]
-
-    def _make_runner(self, settler: Settler, answers: Answers) -> Runner:
-        return Runner(self.work, self.options.threads, settler, answers, self._slots.release, self._overrun)
 
     async def _unless_stopped(self, opening: Coroutine[Any, Any, Connection]) -> Connection | None:
         stopping, connecting = asyncio.create_task(self._stopping.wait()), asyncio.create_task(opening)

@@ -1,0 +1,118 @@
+"""One worker of several serves the schedules, on both brokers; it dies, and another one does; no time is served twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from queue import SimpleQueue
+
+import msgspec
+import pytest
+
+from brokers import Broker
+from leveret.client import BasicProperties
+from leveret.tasks import WorkQueue, current_task
+from leveret.tasks.outbox import Parcel
+from leveret.tasks.schedules import Schedule
+from leveret.tasks.topology import SCHEDULER
+from worker.support import WITHIN_S, Lines, Program, working
+
+TICK = """
+from datetime import datetime, UTC
+
+@work.schedule(every=0.5, catch_up="all")
+@work.task
+def tick() -> None:
+    tell("tick", current_message().id, current_message().redelivered)
+"""
+
+
+@pytest.fixture
+def program(broker: Broker, name: str, tmp_path: Path) -> Iterator[Program]:
+    made = Program(tmp_path, broker.url, f"ticks.{name}", TICK)
+    text = made.file.read_text().replace("default_queue=", f"name={name!r}, default_queue=", 1)
+    made.file.write_text(text)
+    yield made
+    made.close()
+
+
+def ticks(since: datetime, until: datetime) -> list[str]:
+    """The ids of the times in between, as any worker makes them."""
+    work = WorkQueue()
+    task = work.task(name="tick")(lambda: None)
+    one = Schedule("tick", task.call(), every=timedelta(seconds=0.5), catch_up="all")
+    return [one.id(due) for due in one.due(since, until)]
+
+
+def test_each_time_is_served_once_by_one_of_three_workers_and_over_the_death_of_that_one(program: Program) -> None:
+    begun = datetime.now(UTC)
+    workers = [program.worker(processes=1) for _ in range(3)]
+    came: list[tuple[str, bool]] = []
+    while len(came) < 4:
+        came.append(tick_of(program))
+    serving = [place for place, (_, log) in enumerate(workers) if served_by(log)]
+    assert len(serving) == 1, "not one worker serves the schedules"
+    killed = workers[serving[0]][0]
+    os.kill(child_of(killed.pid), signal.SIGKILL)
+    os.kill(killed.pid, signal.SIGKILL)
+    expected = ticks(begun, begun + timedelta(seconds=60))
+    expected = expected[expected.index(came[0][0]) :][:12]
+    while not set(expected) <= {id for id, _ in came}:
+        came.append(tick_of(program))
+    # The one that the killed worker was at may be begun again, for which it is marked.
+    assert max(Counter(id for id, redelivered in came if not redelivered).values()) == 1, "a time was served twice"
+
+
+def tick_of(program: Program) -> tuple[str, bool]:
+    _, id, redelivered = program.told.until("tick").split()
+    return id, redelivered == "True"
+
+
+def served_by(log: Lines) -> bool:
+    """Whether its worker has said so; what it has logged until now is in its pipe."""
+    os.set_blocking(log._number, False)
+    with contextlib.suppress(BlockingIOError):
+        return b"serves the schedules" in os.read(log._number, 1 << 20)
+    return False
+
+
+def child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def test_what_passed_while_no_worker_ran_is_made_up_for_by_the_next(broker: Broker, name: str) -> None:
+    """The last one left word that it served an hourly schedule until five hours ago."""
+    done: SimpleQueue[str] = SimpleQueue()
+    work = WorkQueue(broker.url, name=name, default_queue=name)
+    tick = work.task(name="tick")(lambda: done.put(current_task().id))
+    work.schedule("0 * * * *", catch_up="all")(tick)
+    schedule = work.schedules["tick"]
+    until = datetime.now(UTC).replace(minute=1) - timedelta(hours=5)
+    baton = msgspec.json.encode({"tick": until})
+    work._sender.send(Parcel(SCHEDULER + name, baton, BasicProperties(delivery_mode=2)), WITHIN_S)
+    missed = [schedule.id(due) for due in schedule.due(until, until + timedelta(hours=4))]
+    with working(work, threads=1):
+        assert [done.get(timeout=WITHIN_S) for _ in missed] == missed
+    assert len(missed) == 4
+
+
+def test_a_task_that_was_sent_twice_under_one_id_is_run_once(broker: Broker, name: str) -> None:
+    """As after a crash between the sending and the note of it."""
+    done: SimpleQueue[str] = SimpleQueue()
+    work = WorkQueue(broker.url, name=name, default_queue=name)
+    tick = work.task(name="tick")(lambda: done.put("tick"))
+    last = work.task(name="last")(lambda: done.put("last"))
+    work.schedule(every=3600)(tick)
+    schedule = work.schedules.pop("tick")
+    due = datetime(2026, 1, 1, tzinfo=UTC)
+    for _ in range(2):
+        work._sender.send(work.scheduled(schedule, due), WITHIN_S)
+    last.send()
+    with working(work, threads=1):
+        assert [done.get(timeout=WITHIN_S) for _ in range(2)] == ["tick", "last"]
+    assert done.empty()
