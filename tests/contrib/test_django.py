@@ -1,214 +1,246 @@
-"""Django's own tasks through Leveret: enqueued by a Django process, run by a real `leveret worker` process."""
+"""The outbox as a Django app, on SQLite: sent if committed and only then, at least once, whoever dies."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, transaction
 
-from brokers import Broker
-from examples.programs import Heard, leveret_worker
-from worker.support import declare
+from contrib.django_project import CONFIGURE
+from leveret.contrib import relay as relaying
+from leveret.contrib.django.models import OutboxMessage
+from leveret.contrib.django.outbox import Relay, bell, send
+from leveret.contrib.relay import Row
+from leveret.errors import ConnectionLost, TaskError
+from leveret.tasks import WorkQueue
+from leveret.testing.harness import Harness
 
-pytest.importorskip("django.tasks", reason="django.tasks needs Django 6, which needs Python 3.12")
+WITHIN_S = 20.0
 
-SEND_S = 60
-SETTINGS = """
+
+@pytest.fixture(autouse=True)
+def table() -> Iterator[None]:
+    call_command("migrate", verbosity=0)
+    yield
+    OutboxMessage.objects.all().delete()
+    connection.close()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = relaying.now_ms()
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def relay(work: WorkQueue, work_queue: Harness, clock: Clock) -> Relay:
+    return Relay(work, now=clock)
+
+
+def send_notes(work: WorkQueue, *numbers: int) -> list[str]:
+    with transaction.atomic():
+        return [send(work.tasks["note"].call(number)).id for number in numbers]
+
+
+def numbers(work_queue: Harness) -> list[int]:
+    return [one.args[0] for one in work_queue.enqueued()]
+
+
+def test_the_migration_makes_what_the_models_say() -> None:
+    call_command("makemigrations", "leveret", check=True, dry_run=True, verbosity=0)
+
+
+def test_what_is_committed_is_sent_in_order_and_gone_from_the_table(
+    work: WorkQueue, work_queue: Harness, relay: Relay
+) -> None:
+    ids = send_notes(work, 1, 2, 3)
+    assert work_queue.enqueued() == []
+    assert relay.once() == 3
+    assert [one.id for one in work_queue.enqueued()] == ids
+    assert numbers(work_queue) == [1, 2, 3]
+    assert (OutboxMessage.objects.count(), relay.once()) == (0, 0)
+
+
+def test_what_is_rolled_back_is_not_sent_and_wakes_nobody(work: WorkQueue, work_queue: Harness, relay: Relay) -> None:
+    rings = bell.rings
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        send(work.tasks["note"].call(1))
+        raise ZeroDivisionError
+    assert bell.rings == rings
+    with transaction.atomic():
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            send(work.tasks["note"].call(2))
+            raise ZeroDivisionError
+        send(work.tasks["note"].call(3))
+        assert bell.rings == rings
+    assert bell.rings == rings + 1
+    relay.once()
+    assert numbers(work_queue) == [3]
+
+
+def test_a_delay_counts_from_the_sending(work: WorkQueue, work_queue: Harness, relay: Relay, clock: Clock) -> None:
+    send(work.tasks["note"].options(delay=3600).call(1))
+    clock.ms += 3_000_000
+    relay.once()
+    (one,) = work_queue.enqueued()
+    assert timedelta(seconds=600) <= one.due < timedelta(seconds=600 + WITHIN_S)
+
+
+def test_a_relay_whose_broker_is_away_keeps_everything(work: WorkQueue, work_queue: Harness, relay: Relay) -> None:
+    ids = send_notes(work, 1, 2)
+    url, work.url = work.url, "amqp://127.0.0.1:1"
+    work.close()
+    with pytest.raises(ConnectionLost):
+        relay.once()
+    work.url = url
+    assert relay.once() == 2
+    assert [one.id for one in work_queue.enqueued()] == ids
+
+
+def test_a_message_that_cannot_be_sent_holds_up_no_other(
+    work: WorkQueue, work_queue: Harness, relay: Relay, clock: Clock
+) -> None:
+    OutboxMessage.objects.create(message_id="x", task="x", queue="x", call=b"{}")
+    send_notes(work, 1)
+    assert relay.once() == 2
+    assert numbers(work_queue) == [1]
+    assert relay.once() == 0
+    clock.ms += 1_000
+    assert relay.once() == 1
+    assert OutboxMessage.objects.get().tries == 2
+
+
+def test_a_result_is_refused_for_the_relay_would_get_it(work: WorkQueue) -> None:
+    with pytest.raises(TaskError, match="the relay that gets the result"):
+        send(work.tasks["note"].options(result=True).call(1))
+
+
+def test_one_relay_works_at_a_time(
+    work: WorkQueue, work_queue: Harness, relay: Relay, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_notes(work, 1, 2, 3)
+    counts: list[int] = []
+
+    def publish(work: WorkQueue, rows: list[Row], now: int) -> relaying.Result:
+        counts.append(Relay(work, now=clock).once())
+        return relaying.publish(work, rows, now)
+
+    monkeypatch.setattr("leveret.contrib.django.outbox.publish", publish)
+    assert relay.once(limit=2) == 2
+    monkeypatch.undo()
+    assert (counts, relay.once()) == ([0], 1)
+    assert numbers(work_queue) == [1, 2, 3]
+
+
+# ---- the command
+
+PROGRAM = """
 import os
-from leveret.tasks import Retries
-
-SECRET_KEY = "of a test"
-USE_TZ = True
-INSTALLED_APPS = ["hares"]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-TASKS = {
-    "default": {
-        "BACKEND": "leveret.contrib.django_tasks.LeveretBackend",
-        "QUEUES": [os.environ["QUEUE"], os.environ["QUEUE"] + ".more"],
-        "OPTIONS": {"retry": Retries(attempts=3, first_s=0.1)},
-    }
-}
+from leveret.tasks import WorkQueue
+work = WorkQueue(os.environ["BROKER"])
+@work.task
+def note(number: int) -> None: ...
 """
-JOBS = """
-import os
-from datetime import date
-from django.dispatch import receiver
-from django.tasks import task
-from django.tasks.signals import task_enqueued, task_finished, task_started
 
-QUEUE = os.environ["QUEUE"]
+RELAY = """
+import os, signal, sys
+from django.core.management import call_command
+from leveret.contrib.django import outbox
 
+def publish_and_die(*arguments):
+    result = publish(*arguments)
+    print("published", len(result.sent), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
-def say(*words):
-    print(" ".join(map(str, words)) + "\\n", end="", flush=True)
-
-
-@task(queue_name=QUEUE)
-def add(a, b: date, *, more=0):
-    say("add", repr(a), repr(b), more)
-    return [a, more]
-
-
-@task(queue_name=QUEUE)
-async def add_async(a, b):
-    say("async", a + b)
-
-
-@task(queue_name=QUEUE, takes_context=True)
-def fail(context, text):
-    say("attempt", context.attempt, context.task_result.id)
-    raise ValueError(text)
-
-
-def no_task():
-    say("never")
-
-
-@receiver(task_enqueued)
-def enqueued(sender, task_result, **_):
-    say("enqueued", task_result.id)
-
-
-@receiver(task_started)
-def started(sender, task_result, **_):
-    say("started", task_result.task.name)
-
-
-@receiver(task_finished)
-def finished(sender, task_result, **_):
-    errors = [error.exception_class.__name__ for error in task_result.errors]
-    value = task_result.return_value if task_result.status == "SUCCESSFUL" else None
-    say("finished", task_result.task.name, task_result.status, value, errors)
+publish = outbox.publish
+if "die" in sys.argv:
+    outbox.publish = publish_and_die
+print("ready", flush=True)
+call_command("leveret_relay", *[one for one in sys.argv[1:] if one != "die"])
 """
 
 
-@pytest.fixture
-def environment(broker: Broker, name: str) -> dict[str, str]:
-    return {"LEVERET_URL": broker.url, "QUEUE": name, "DJANGO_SETTINGS_MODULE": "hare_settings"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "hare_settings.py").write_text(SETTINGS)
-    (tmp_path / "hares").mkdir()
-    (tmp_path / "hares" / "__init__.py").touch()
-    (tmp_path / "hares" / "jobs.py").write_text(JOBS)
-    return tmp_path
-
-
-@pytest.fixture
-def worker(folder: Path, environment: dict[str, str]) -> Iterator[Heard]:
-    with leveret_worker("leveret.contrib.django_worker", folder, environment) as heard:
-        yield heard
-
-
-def in_django(code: str, folder: Path, environment: dict[str, str]) -> str:
-    """What a program of that project prints."""
-    program = f"import django; django.setup()\nfrom hares.jobs import *\n{code}"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=SEND_S,
-        check=False,
+def command(place: Path, work: WorkQueue, *arguments: str) -> subprocess.Popen[str]:
+    (place / "program.py").write_text(PROGRAM)
+    name = str(settings.DATABASES["default"]["NAME"])
+    text = CONFIGURE.format(name=name, app="program:work") + RELAY
+    environment = {**os.environ, "BROKER": work.broker_url()}
+    return subprocess.Popen(
+        [sys.executable, "-c", text, *arguments], cwd=place, env=environment, stdout=subprocess.PIPE, text=True
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
-def test_an_enqueued_task_is_run_with_its_plain_arguments(
-    folder: Path, environment: dict[str, str], worker: Heard
+def test_a_relay_killed_between_publish_and_delete_sends_again_under_the_same_ids(
+    work: WorkQueue, work_queue: Harness, relay: Relay, clock: Clock, tmp_path: Path
 ) -> None:
-    code = "result = add.enqueue({'x': [1]}, '2026-11-28', more=2); print(result.id, result.status)"
-    sent, ready = in_django(code, folder, environment).splitlines()
-    assert ready == sent.removeprefix("enqueued ") + " READY"
-    assert worker.word("started") == "add"
-    assert worker.word("add") == "{'x': [1]} '2026-11-28' 2"
-    assert worker.word("finished", "add") == "SUCCESSFUL [{'x': [1]}, 2] []"
+    ids = send_notes(work, *range(20))
+    killed = command(tmp_path, work, "die", "--once")
+    said, _ = killed.communicate(timeout=WITHIN_S)
+    assert (killed.returncode, said) == (-signal.SIGKILL, "ready\npublished 20\n")
+    assert OutboxMessage.objects.count() == 20
+    clock.ms = relaying.now_ms() + 60_001
+    assert relay.once() == 20
+    assert [one.id for one in work_queue.enqueued()] == ids + ids
+    assert OutboxMessage.objects.count() == 0
 
 
-def test_async_tasks_and_aenqueue(folder: Path, environment: dict[str, str], worker: Heard) -> None:
-    in_django("import asyncio; asyncio.run(add_async.aenqueue(20, 22))", folder, environment)
-    assert worker.word("async") == "42"
-    assert worker.word("finished", "add_async") == "SUCCESSFUL None []"
+def test_the_command_relays_until_it_is_told_to_stop(work: WorkQueue, work_queue: Harness, tmp_path: Path) -> None:
+    process = command(tmp_path, work, "--every", "0.02")
+    pause = threading.Event()
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        ids = send_notes(work, 1, 2)
+        for _ in range(int(WITHIN_S / 0.02)):
+            if not OutboxMessage.objects.exists():
+                break
+            pause.wait(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN_S) == 0
+        assert [one.id for one in work_queue.enqueued()] == ids
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close() if process.stdout else None
 
 
-def test_a_task_may_go_to_another_queue_of_the_backend(
-    folder: Path, environment: dict[str, str], worker: Heard, name: str
-) -> None:
-    in_django("add_async.using(queue_name=QUEUE + '.more').enqueue(1, 2)", folder, environment)
-    assert worker.word("async") == "3"
-    worker.until(lambda line: "done task=hares.jobs.add_async id=" in line and f"queue={name}.more " in line)
+def test_the_command_says_what_it_needs() -> None:
+    with pytest.raises(CommandError, match="which WorkQueue"):
+        call_command("leveret_relay", "--once", stdout=StringIO())
+    with pytest.raises(CommandError, match="no module"):
+        call_command("leveret_relay", "--once", "--app", "nowhere_to_be_found:work")
 
 
-def test_run_after_is_kept(folder: Path, environment: dict[str, str], worker: Heard) -> None:
-    code = """
-from datetime import timedelta
-from django.utils import timezone
-due = timezone.now() + timedelta(seconds=1.5)
-add.using(run_after=due).enqueue(1, '')
-print("due", due.timestamp())
-"""
-    due = float(in_django(code, folder, environment).splitlines()[-1].removeprefix("due "))
-    assert worker.word("add") == "1 '' 0"
-    assert time.time() >= due
+def test_a_relay_whose_database_fails_goes_on(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    outcomes: list[Any] = [DatabaseError("the connection was closed"), 0]
 
+    def once(limit: int) -> int:
+        outcome = outcomes.pop(0)
+        if not outcomes:
+            stop.set()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return int(outcome)
 
-def test_what_fails_is_tried_again_then_parked(
-    folder: Path, environment: dict[str, str], worker: Heard, name: str, channel: BlockingChannel
-) -> None:
-    sent = in_django("print(fail.enqueue('no hare').id)", folder, environment).splitlines()[-1]
-    assert [worker.word("attempt") for _ in range(3)] == [f"{number} {sent}" for number in (1, 2, 3)]
-    assert worker.word("finished", "fail") == "FAILED None ['ValueError']"
-    declare(channel, f"{name}.dead")
-    for _, properties, _ in channel.consume(f"{name}.dead", auto_ack=True, inactivity_timeout=30):
-        assert properties is not None and properties.message_id == sent
-        assert properties.headers["x-leveret-error"] == "no hare"
-        break
-
-
-@pytest.mark.parametrize("path", ["hares.jobs.no_task", "hares.nowhere.add", "os.system", "nonsense"])
-def test_only_django_s_tasks_are_run(folder: Path, environment: dict[str, str], worker: Heard, path: str) -> None:
-    code = f"""
-from django.tasks import default_task_backend
-from leveret.tasks import Call
-default_task_backend.work.send_many([Call({path!r}, QUEUE, b'{{"args": ["true"]}}')])
-"""
-    in_django(code, folder, environment)
-    worker.until(lambda line: f"parked task={path} " in line and "reason=unknown-task" in line)
-
-
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [
-        ("add.using(priority=3)", "InvalidTask"),
-        ("add.using(queue_name='elsewhere')", "InvalidTask"),
-        ("add.enqueue(object(), 1)", "TypeError"),
-        ("add.get_result('1')", "NotImplementedError"),
-    ],
-)
-def test_what_the_backend_cannot_do_it_refuses(
-    folder: Path, environment: dict[str, str], code: str, error: str
-) -> None:
-    program = f"try: {code}\nexcept Exception as error: print(type(error).__name__)"
-    assert in_django(program, folder, environment).strip() == error
-
-
-def test_all_threads_send_through_one_connection(folder: Path, environment: dict[str, str]) -> None:
-    code = """
-import threading
-from django.tasks import task_backends
-found = []
-threads = [threading.Thread(target=lambda: found.append(task_backends["default"])) for _ in range(3)]
-for thread in threads: thread.start(); thread.join()
-print(len({id(backend) for backend in found}), len({id(backend.work) for backend in found}))
-"""
-    assert in_django(code, folder, environment).strip() == "3 1"
+    monkeypatch.setattr(relay, "once", once)
+    relay.run(stop, every_s=0.01)
+    assert outcomes == []

@@ -1,4 +1,1 @@
-"""Leveret with other people's frameworks: one module each, imported by programs that have the framework.
-
-Nothing else in the package imports it.
-"""
+"""What joins Leveret to other libraries. Nothing here is imported by Leveret itself, nor are those libraries required."""

@@ -14,15 +14,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from leveret.client import Connection
 from leveret.client.looping import new_loop
 from leveret.errors import TaskError
 from leveret.tasks import Message, Outcome, WorkQueue
+from leveret.worker.answers import Answers
+from leveret.worker.claims import Claims
+from leveret.worker.control import Control
 from leveret.worker.options import Options
 from leveret.worker.pool import TaskLoop, Threads
 from leveret.worker.runner import Held, Runner
+from leveret.worker.settle import Settler
 from leveret.worker.worker import Worker
 
 END_S: Final = 15.0
@@ -41,22 +45,31 @@ def _task_loop() -> TaskLoop:
 
 
 class ObservedRunner(Runner):
-    """Tells `worker` of each outcome before the message is settled."""
+    """`on_outcome` is told of each outcome before the message is settled."""
 
-    worker: ObservedWorker
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._threads = _threads(self.worker.options.threads)
+    def __init__(
+        self,
+        work: WorkQueue,
+        threads: int,
+        settler: Settler,
+        answers: Answers,
+        control: Control,
+        claims: Claims,
+        release: Callable[[], None],
+        overrun: Callable[[], None],
+        on_outcome: Callable[[Message, Outcome], None],
+    ) -> None:
+        super().__init__(work, threads, settler, answers, control, claims, release, overrun)
+        self._threads = _threads(threads)
         self._task_loop = _task_loop()
-        self.worker.observed = self
+        self._on_outcome = on_outcome
 
     def running(self) -> list[str]:
         """The names of the tasks that have not ended."""
         return [held.message.task or "a plain message" for held in list(self._held.values())]
 
     def _settle(self, held: Held, outcome: Outcome) -> None:
-        self.worker.ended(held.message, outcome)
+        self._on_outcome(held.message, outcome)
         super()._settle(held, outcome)
 
 
@@ -70,29 +83,31 @@ class ObservedWorker(Worker):
         self, work: WorkQueue, url: str, options: Options, on_outcome: Callable[[Message, Outcome], bool]
     ) -> None:
         super().__init__(work, url, options)
-
-        class OfThisWorker(ObservedRunner):
-            worker = self
-
-        self.runner = OfThisWorker
-        self.observed: ObservedRunner | None = None
         self._on_outcome = on_outcome
+        self._observed: ObservedRunner | None = None
         self.connections: list[Connection] = []
 
     @property
     def working(self) -> bool:
-        return self.observed is not None and len(self.observed) > 0
+        return self._observed is not None and len(self._observed) > 0
 
     def running(self) -> list[str]:
         """The names of their tasks."""
-        return self.observed.running() if self.observed is not None else []
+        return self._observed.running() if self._observed is not None else []
 
     async def _connect(self, name: str) -> Connection:
         connection = await super()._connect(name)
         self.connections.append(connection)
         return connection
 
-    def ended(self, message: Message, outcome: Outcome) -> None:
+    def _make_runner(self, settler: Settler, answers: Answers, control: Control, claims: Claims) -> Runner:
+        release, threads = self._slots.release, self.options.threads
+        self._observed = ObservedRunner(
+            self.work, threads, settler, answers, control, claims, release, self._overrun, self._ended
+        )
+        return self._observed
+
+    def _ended(self, message: Message, outcome: Outcome) -> None:
         if self._on_outcome(message, outcome):
             self._slots.close()
             self.stop()

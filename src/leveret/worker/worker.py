@@ -42,9 +42,6 @@ FORCED: Final = 320
 class Worker:
     """`run` is its life, on one event loop; `stop` and `quit` are called there too. TaskError if it cannot work."""
 
-    runner: type[Runner] = Runner
-    """What runs its deliveries."""
-
     serves_schedules = True
     """Whether it stands by to be the one that sends what is scheduled."""
 
@@ -109,16 +106,7 @@ class Worker:
             return
         self._slots = Slots(self.options.threads, lambda queue, delivery: self._runner.start(queue, delivery))
         outbox, control = Outbox(moving, self.work.declared), Control(connection)
-        self._runner = self.runner(
-            self.work,
-            self.options.threads,
-            Settler(outbox),
-            Answers(moving),
-            control,
-            Claims(moving),
-            self._slots.release,
-            self._overrun,
-        )
+        self._runner = self._make_runner(Settler(outbox), Answers(moving), control, Claims(moving))
         await control.listen(self._runner.cancel)
         sources = [Source(connection, self.work.declared(queue), self._slots) for queue in self.queues]
         tending = [asyncio.create_task(source.tend()) for source in sources]
@@ -136,6 +124,10 @@ class Worker:
         log.info("worker stopped")
         if broken:  # an error of our own: nobody would read that queue any more
             raise broken[0]
+
+    def _make_runner(self, settler: Settler, answers: Answers, control: Control, claims: Claims) -> Runner:
+        release = self._slots.release
+        return Runner(self.work, self.options.threads, settler, answers, control, claims, release, self._overrun)
 
     async def _unless_stopped(self, opening: Coroutine[Any, Any, Connection]) -> Connection | None:
         stopping, connecting = asyncio.create_task(self._stopping.wait()), asyncio.create_task(opening)
