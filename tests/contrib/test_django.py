@@ -23,7 +23,7 @@ from leveret.contrib import relay as relaying
 from leveret.contrib.django.models import OutboxMessage
 from leveret.contrib.django.outbox import Relay, bell, send
 from leveret.contrib.relay import Row
-from leveret.errors import ConnectionLost
+from leveret.errors import ConnectionLost, TaskError
 from leveret.tasks import WorkQueue
 from leveret.testing.harness import Harness
 
@@ -127,6 +127,11 @@ def test_a_message_that_cannot_be_sent_holds_up_no_other(
     clock.ms += 1_000
     assert relay.once() == 1
     assert OutboxMessage.objects.get().tries == 2
+
+
+def test_a_result_is_refused_for_the_relay_would_get_it(work: WorkQueue) -> None:
+    with pytest.raises(TaskError, match="the relay that gets the result"):
+        send(work.tasks["note"].options(result=True).call(1))
 
 
 def test_one_relay_works_at_a_time(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from leveret.client.blocking import connect_blocking
 from leveret.contrib import relay as relaying
 from leveret.contrib.relay import Row
 from leveret.contrib.sqlalchemy import Outbox
-from leveret.errors import ConnectionLost
+from leveret.errors import ConnectionLost, TaskError
 from leveret.tasks import WorkQueue
 from leveret.testing.harness import Harness
 
@@ -177,6 +178,67 @@ def test_a_row_that_nobody_can_read_holds_up_no_other(outbox: Outbox, engine: En
     send(outbox, engine, 1)
     outbox.relay_once(engine)
     assert (numbers(work_queue), left(outbox, engine)) == ([1], 1)
+
+
+def test_a_task_that_the_relay_does_not_know_holds_up_no_other(
+    outbox: Outbox, engine: Engine, work_queue: Harness, clock: Clock
+) -> None:
+    work = outbox.work
+    newer = work.task(name="newer")(lambda: None)
+    with Session(engine) as session, session.begin():
+        outbox.send(session, newer.call())
+    send(outbox, engine, 1)
+    del work.tasks["newer"]
+    assert outbox.relay_once(engine) == 2
+    assert (numbers(work_queue), left(outbox, engine)) == ([1], 1)
+    work.tasks["newer"] = newer
+    clock.ms += 1_000
+    assert (outbox.relay_once(engine), left(outbox, engine)) == (1, 0)
+
+
+# ---- what is said of a call
+
+
+def test_a_result_is_refused_for_the_relay_would_get_it(outbox: Outbox, engine: Engine) -> None:
+    note = outbox.work.tasks["note"]
+    with Session(engine) as session, pytest.raises(TaskError, match="the relay that gets the result"):
+        outbox.send(session, note.options(result=True).call(1))
+
+
+def test_a_priority_goes_along_and_one_that_the_queue_does_not_know_is_refused(
+    outbox: Outbox, engine: Engine, work_queue: Harness
+) -> None:
+    outbox.work.queue("urgent", priorities=5)
+    urgent = outbox.work.task(name="urgent", queue="urgent")(lambda number: None)
+    with Session(engine) as session, session.begin():
+        outbox.send(session, urgent.options(priority=1).call(1))
+        outbox.send(session, urgent.options(priority=5).call(2))
+        with pytest.raises(TaskError, match="priority 6"):
+            outbox.send(session, urgent.options(priority=6).call(3))
+    outbox.relay_once(engine)
+    assert numbers(work_queue) == [2, 1]
+
+
+def test_what_is_delayed_or_cancellable_can_be_cancelled_before_it_is_relayed(
+    outbox: Outbox, engine: Engine, work_queue: Harness, clock: Clock
+) -> None:
+    note = outbox.work.tasks["note"]
+    with Session(engine) as session, session.begin():
+        outbox.send(session, note.options(delay=60).call(1)).cancel()
+        outbox.send(session, note.options(cancellable=True).call(2)).cancel()
+        outbox.send(session, note.call(3))
+    clock.ms += 120_000  # nothing is left of the delay
+    outbox.relay_once(engine)
+    outcomes = [type(run.outcome).__name__ for run in work_queue.drain()]
+    assert sorted(outcomes) == ["Cancelled", "Cancelled", "Done"]
+
+
+def test_a_row_of_an_older_release_is_read(outbox: Outbox, engine: Engine, work_queue: Harness) -> None:
+    body = json.dumps({"task": "note", "queue": "default", "body": "eyJhcmdzIjpbN119", "id": "x"}).encode()
+    with engine.begin() as connection:
+        connection.execute(outbox.table.insert().values(id="x", task="note", queue="default", call=body))
+    outbox.relay_once(engine)
+    assert [(one.id, one.args) for one in work_queue.enqueued()] == [("x", (7,))]
 
 
 # ---- deaths

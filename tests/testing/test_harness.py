@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from leveret.client.blocking import connect_blocking
-from leveret.errors import TaskError, WaitTimeout
+from leveret.errors import TaskCancelled, TaskError, TaskFailed, TimeLimitExceeded, WaitTimeout
 from leveret.tasks import (
+    Cancelled,
     Done,
     Failed,
     Message,
@@ -25,6 +27,7 @@ from leveret.tasks import (
     Retry,
     WorkQueue,
     current_message,
+    current_task,
 )
 from leveret.testing.harness import Harness, harness
 
@@ -400,7 +403,189 @@ def test_a_death_that_never_came_fails_the_test() -> None:
         work_queue.kill_during("note")
 
 
+# ---- results, cancelling, limits
+
+RESULT_S = 10.0
+
+
+def test_a_task_that_was_drained_has_its_result(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task(result=True)
+    def measure(photo: Photo) -> Photo:
+        current_task().progress(1, 2)
+        return photo
+
+    @work.task(result=True, retry=Retries(1))
+    def fail() -> None:
+        raise ValueError("no good")
+
+    photo = Photo(Path("hare.png"), datetime(2026, 11, 24, tzinfo=UTC))
+    sent, later = measure.send(photo), measure.options(delay=100 * DAY).send(photo)
+    assert not sent.done
+    work_queue.drain()
+    assert sent.result(RESULT_S) == photo
+    assert not later.done
+    work_queue.drain(until=100 * DAY)
+    assert later.result(RESULT_S) == photo
+    failed = fail.send()
+    work_queue.drain(raises=False)
+    with pytest.raises(TaskFailed, match="no good"):
+        failed.result(RESULT_S)
+
+
+def test_the_result_of_a_task_whose_worker_died_is_that_of_the_next(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task(result=True)
+    def charge() -> bool:
+        message = current_message()
+        assert message is not None
+        return message.redelivered
+
+    sent = charge.send()
+    work_queue.kill_during(charge)
+    work_queue.drain()
+    assert sent.result(RESULT_S) is True
+
+
+def test_what_is_cancelled_does_not_run_and_is_no_failure(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @work.task(result=True)
+    def note(number: int) -> None:
+        done.append(number)
+
+    delayed = note.options(delay=DAY).send(1)
+    waiting = note.options(cancellable=True).send(2)
+    note.send(3)
+    delayed.cancel()
+    waiting.cancel()
+    runs = work_queue.drain(until=DAY)
+    assert done == [3]
+    assert sorted(type(run.outcome).__name__ for run in runs) == ["Cancelled", "Cancelled", "Done"]
+    for sent in (delayed, waiting):
+        with pytest.raises(TaskCancelled):
+            sent.result(RESULT_S)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_task_that_runs_is_cancelled(work: WorkQueue, work_queue: Harness, is_async: bool) -> None:
+    def plain() -> None:
+        work.cancel(current_task().id)
+        heard = threading.Event()
+        while not heard.wait(0.01):
+            current_task().raise_if_cancelled()
+
+    async def on_a_loop() -> None:
+        await work.cancel_async(current_task().id)
+        await asyncio.Event().wait()
+
+    task = work.task(name="endless")(on_a_loop if is_async else plain)
+    task.send()
+    (run,) = work_queue.drain()
+    assert isinstance(run.outcome, Cancelled)
+
+
+def test_a_task_beyond_its_time_limit_fails(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task(time_limit=0.05)
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    hang.send()
+    with pytest.raises(TimeLimitExceeded):
+        work_queue.drain()
+
+
+def test_a_task_beyond_its_hard_limit_leaves_its_thread_and_others_run(work: WorkQueue, work_queue: Harness) -> None:
+    gate = threading.Event()
+
+    @work.task(hard_time_limit=0.05, retry=Retries(1))
+    def hang() -> None:
+        while not gate.is_set():
+            with suppress(TimeLimitExceeded):
+                gate.wait(20)
+
+    @work.task
+    def note() -> None: ...
+
+    hang.send()
+    note.send()
+    runs = work_queue.drain(raises=False)
+    gate.set()
+    assert [(run.task, type(run.outcome)) for run in runs] == [("hang", Parked), ("note", Done)]
+
+
+def test_what_goes_first_by_its_priority_runs_first(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+    work.queue("urgent", priorities=5)
+
+    @work.task(queue="urgent", priority=1)
+    def note(number: int) -> None:
+        done.append(number)
+
+    note.send(1)
+    note.options(priority=5).send(2)
+    work_queue.drain()
+    assert done == [2, 1]
+
+
+def test_schedules_go_by_no_clock_here(work: WorkQueue, work_queue: Harness) -> None:
+    done: list[int] = []
+
+    @work.schedule(every=0.1)
+    @work.task
+    def note() -> None:
+        done.append(1)
+        threading.Event().wait(0.5)
+
+    note.send()
+    work_queue.drain(until=60)
+    assert (done, work_queue.enqueued()) == ([1], [])
+
+
 # ---- inline
+
+
+def test_inline_results_are_there_at_once(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task(result=True)
+    def add(a: int, b: int) -> int:
+        current_task().progress(1, 2)
+        return a + b
+
+    @work.task(result=True)
+    async def add_async(a: int, b: int) -> int:
+        return a + b
+
+    async def both() -> list[int]:
+        sent = [await add_async.send_async(5, 6), await add.send_async(7, 8)]
+        return [await one.result_async(RESULT_S) for one in sent]
+
+    with work_queue.inline():
+        sent = add.send(1, 2)
+        assert sent.done and sent.result(0) == 3
+        assert sent.progress is not None and sent.progress.total == 2
+        assert add_async.send(3, 4).result(0) == 7
+        assert asyncio.run(both()) == [11, 15]
+        assert [one.result(0) for one in work.send_many([add.call(1, 1), add.call(2, 2)])] == [2, 4]
+
+
+def test_an_inline_task_that_cancels_itself_ends(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task(result=True)
+    def stop() -> None:
+        work.cancel(current_task().id)
+        current_task().raise_if_cancelled()
+
+    @work.task(result=True)
+    async def stop_async() -> None:
+        await work.cancel_async(current_task().id)
+        await asyncio.Event().wait()
+
+    async def send() -> None:
+        with pytest.raises(TaskCancelled):
+            await (await stop_async.send_async()).result_async(RESULT_S)
+
+    with work_queue.inline():
+        for task in (stop, stop_async):
+            with pytest.raises(TaskCancelled):
+                task.send().result(0)  # type: ignore[attr-defined]
+        asyncio.run(send())
 
 
 def test_inline_runs_where_it_is_sent_with_arguments_that_went_through_json(

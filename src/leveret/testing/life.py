@@ -76,6 +76,9 @@ class ObservedRunner(Runner):
 class ObservedWorker(Worker):
     """`on_outcome` is told before a message is settled, and says whether the worker is to stop with it."""
 
+    serves_schedules = False
+    """They go by the real clock."""
+
     def __init__(
         self, work: WorkQueue, url: str, options: Options, on_outcome: Callable[[Message, Outcome], bool]
     ) -> None:

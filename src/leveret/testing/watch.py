@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from leveret.errors import TaskError
+from leveret.errors import TaskError, TimeLimitExceeded
 from leveret.tasks import Failed, Handler, Message, Outcome, Parked, Retry, WorkQueue, current_message
+
+OVERRUN: Final = f"{TimeLimitExceeded.__module__}.{TimeLimitExceeded.__qualname__}"
 
 
 class WorkerKilled(BaseException):
@@ -131,6 +133,7 @@ def error_of(message: Message, outcome: Failed | Parked, error: BaseException | 
         error.add_note(place)
         return error
     reason = f", reason {outcome.reason}" if isinstance(outcome, Parked) else ""
-    wrapped = TaskError(f"{place}{reason}: {failure.exception}: {failure.text}\n{failure.traceback}".rstrip())
+    kind = TimeLimitExceeded if failure.exception == OVERRUN else TaskError  # it was raised outside of the function
+    wrapped = kind(f"{place}{reason}: {failure.exception}: {failure.text}\n{failure.traceback}".rstrip())
     wrapped.__cause__ = error
     return wrapped

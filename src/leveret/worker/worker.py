@@ -42,6 +42,9 @@ FORCED: Final = 320
 class Worker:
     """`run` is its life, on one event loop; `stop` and `quit` are called there too. TaskError if it cannot work."""
 
+    serves_schedules = True
+    """Whether it stands by to be the one that sends what is scheduled."""
+
     def __init__(self, work: WorkQueue, url: str, options: Options) -> None:
         self.work = work
         self.options = options
@@ -107,7 +110,7 @@ class Worker:
         await control.listen(self._runner.cancel)
         sources = [Source(connection, self.work.declared(queue), self._slots) for queue in self.queues]
         tending = [asyncio.create_task(source.tend()) for source in sources]
-        if self.work.schedules:
+        if self.work.schedules and self.serves_schedules:
             schedules = list(self.work.schedules.values())
             scheduler = Scheduler(self.work.name, schedules, connection, outbox, self.work.scheduled)
             tending.append(asyncio.create_task(scheduler.tend()))
