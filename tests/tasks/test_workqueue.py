@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+import leveret
+import leveret.tasks
 from leveret.errors import TaskError
 from leveret.tasks import Message, Retries, WorkQueue
 
@@ -86,3 +91,23 @@ def test_a_consumer_function_takes_a_body_or_a_body_and_a_message(function: obje
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(TaskError, match="no function"):
         WorkQueue().task("queue")  # type: ignore[call-overload]
+
+
+def test_a_task_takes_messages_of_its_former_names() -> None:
+    work = WorkQueue()
+    task = work.task(name="resize_image", aliases=("resize",))(print)
+    assert work.handler("default", "resize") is task and work.handler("default", "resize_image") is task
+    for taken in ("resize", "resize_image"):
+        with pytest.raises(TaskError, match=f"two tasks '{taken}'"):
+            work.task(name=taken)(print)
+    with pytest.raises(TaskError, match="two tasks 'resize'"):
+        work.task(name="other", aliases=("resize",))(print)
+
+
+def test_what_programs_need_is_at_the_top_of_the_package_and_loaded_when_it_is_asked_for() -> None:
+    code = "import sys, leveret; assert 'leveret.tasks' not in sys.modules; from leveret import WorkQueue, current_task"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in leveret.__all__:
+        assert getattr(leveret, name) is getattr(leveret.tasks, name)
+    with pytest.raises(AttributeError, match="no attribute 'Hare'"):
+        _ = leveret.Hare

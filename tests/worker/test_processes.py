@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -249,3 +250,48 @@ def test_a_programs_own_queue_py_harms_no_worker(program: Program, tmp_path: Pat
     command = "import sys; sys.path.pop(0); from leveret.worker import main; sys.exit(main('program.py'))"
     _, log = program.start("-c", command)
     log.until("worker ready")
+
+
+NOTE = """
+@work.task
+def note(number: int) -> None:
+    tell("note", number, os.getpid())
+"""
+
+
+def test_a_process_is_replaced_after_so_many_tasks_and_no_task_is_lost(make_program: MakeProgram) -> None:
+    program = make_program(NOTE)
+    note = program.work.task(name="note")(print)
+    program.work.send_many([note.call(number) for number in range(10)])
+    supervisor, log = program.worker(threads=1, max_tasks=4)
+    told = [program.told.until("note").split() for _ in range(10)]
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    assert sorted(int(number) for _, number, _ in told) == list(range(10))
+    runs = Counter(pid for _, _, pid in told)
+    assert list(runs.values()) == [4, 4, 2]
+    assert any("it has run 4 tasks" in line for line in log.to_the_end())
+
+
+GREEDY = """
+hoard = []
+
+@work.task
+def take(mib: int) -> None:
+    hoard.append(b"x" * (mib * 1024 * 1024))
+    tell("took", os.getpid())
+"""
+
+
+def test_a_process_that_holds_too_much_memory_is_replaced(make_program: MakeProgram) -> None:
+    program = make_program(GREEDY)
+    take = program.work.task(name="take")(print)
+    supervisor, log = program.worker(threads=1, max_memory_mb=400)
+    pids = []
+    for _ in range(2):
+        take.send(400)
+        pids.append(program.told.until("took"))
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    assert pids[0] != pids[1]
+    assert any("worker is replaced, for it holds" in line for line in log.to_the_end())

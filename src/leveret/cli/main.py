@@ -16,7 +16,7 @@ from leveret.cli.check import check
 from leveret.cli.demo import demo
 from leveret.cli.looking import list_queues, unacked
 from leveret.cli.send import send
-from leveret.cli.work import call, worker
+from leveret.cli.work import call, schedules, worker
 
 app = typer.Typer(
     help="Leveret: a work queue with its AMQP 0-9-1 broker inside.",
@@ -46,6 +46,7 @@ def options(
 app.command()(broker)
 app.command("worker")(worker)
 app.command("call")(call)
+app.command("schedules")(schedules)
 app.command("check")(check)
 app.command("list-queues")(list_queues)
 app.command("unacked")(unacked)

@@ -71,6 +71,7 @@ class WorkQueue:
         self.consumers: dict[str, Consumer[..., Any]] = {}
         self.schedules: dict[str, Schedule] = {}
         self._queues: dict[str, Queue] = {}
+        self._aliases: dict[str, Task[..., Any, Any]] = {}
         self._sender = Sender(self.broker_url, f"{name} sender", self.declared)
 
     def broker_url(self) -> str:
@@ -111,6 +112,7 @@ class WorkQueue:
         priority: int | None = None,
         result: bool | None = None,
         cancellable: bool = False,
+        aliases: Sequence[str] = (),
     ) -> Decorator: ...
 
     def task(
@@ -126,6 +128,7 @@ class WorkQueue:
         priority: int | None = None,
         result: bool | None = None,
         cancellable: bool = False,
+        aliases: Sequence[str] = (),
     ) -> object:
         """Make a task of a function, plain or async. Its name in messages is `name`, or else the function's own.
 
@@ -136,7 +139,8 @@ class WorkQueue:
         function that is waiting in C code (`time.sleep`, a database) meets it when that returns. After `hard_time_limit`
         (by default 10 s later) its process is replaced, and the task charged with a failed attempt. `priority`: see
         `queue`. `result`: its value is sent back, for Sent.result. `cancellable`: it can be cancelled while it waits
-        (costs a question to the broker before each run); what is delayed, and what runs, can be in any case.
+        (costs a question to the broker before each run); what is delayed, and what runs, can be in any case. `aliases`: other
+        names under which messages may come, as those that were sent before the task had its present name.
         """
         settings = Settings(
             queue or self.default_queue,
@@ -150,7 +154,7 @@ class WorkQueue:
         def register(function: Callable[..., Any]) -> Task[..., Any, Any]:
             named = name or str(getattr(function, "__name__", ""))
             task: Task[..., Any, Any] = Task(function, named, settings, self._send, self._send_async)
-            self._add_task(task)
+            self._add_task(task, aliases)
             return task
 
         return register if function is None else register(function)
@@ -205,12 +209,14 @@ class WorkQueue:
 
         return register
 
-    def _add_task(self, task: Task[..., Any, Any]) -> None:
-        if task.name in self.tasks:
-            raise TaskError(f"there are two tasks {task.name!r}: give one of them another name=")
+    def _add_task(self, task: Task[..., Any, Any], aliases: Sequence[str]) -> None:
+        for name in (task.name, *aliases):
+            if name in self.tasks or name in self._aliases:
+                raise TaskError(f"there are two tasks {name!r}: give one of them another name=")
         if task.queue in self.consumers:
             raise TaskError(f"queue {task.queue!r} of task {task.name!r} is read by a consumer function: use another")
         self.tasks[task.name] = task
+        self._aliases.update(dict.fromkeys(aliases, task))
 
     def _add_consumer(self, consumer: Consumer[..., Any]) -> None:
         if consumer.queue in self.consumers:
@@ -228,7 +234,7 @@ class WorkQueue:
 
     def handler(self, queue: str, task: str) -> Handler[..., Any] | None:
         """Who takes a message from `queue` whose type is `task`."""
-        return self.consumers.get(queue) or self.tasks.get(task)
+        return self.consumers.get(queue) or self.tasks.get(task) or self._aliases.get(task)
 
     # ---- sending and running
 

@@ -101,7 +101,7 @@ class ObservedWorker(Worker):
         return connection
 
     def _make_runner(self, settler: Settler, answers: Answers, control: Control, claims: Claims) -> Runner:
-        release, threads = self._slots.release, self.options.threads
+        release, threads = self._release, self.options.threads
         self._observed = ObservedRunner(
             self.work, threads, settler, answers, control, claims, release, self._overrun, self._ended
         )

@@ -30,14 +30,17 @@ def main(
     queues: Sequence[str] = (),
     url: str | None = None,
     shutdown_timeout_s: float = 30.0,
+    max_tasks: int = 0,
+    max_memory_mb: int = 0,
 ) -> int:
     """Run `processes` workers for `app` (loading tells its forms), each in a process of its own, until SIGTERM.
 
-    `queues` narrows what is read, `url` goes before the program's own broker. A second signal ends it at once.
+    `queues` narrows what is read, `url` goes before the program's own broker. After `max_tasks`, or beyond
+    `max_memory_mb` of resident memory, a process finishes what it runs and is replaced. A second signal ends it at once.
     TaskError for values that cannot be meant.
     """
     report.set_up()
-    options = Options(threads, tuple(queues), shutdown_timeout_s)
+    options = Options(threads, tuple(queues), shutdown_timeout_s, max_tasks, max_memory_mb)
     options.check()
     if processes < 1:
         raise TaskError(f"processes={processes}: a worker has at least one process")
@@ -51,6 +54,8 @@ def run(
     threads: int = 8,
     queues: Sequence[str] = (),
     shutdown_timeout_s: float = 30.0,
+    max_tasks: int = 0,
+    max_memory_mb: int = 0,
 ) -> int:
     """Be a worker until SIGTERM or SIGINT; see `main`. A single one runs in this very process.
 
@@ -67,9 +72,12 @@ def run(
             queues=queues,
             url=work.url,
             shutdown_timeout_s=shutdown_timeout_s,
+            max_tasks=max_tasks,
+            max_memory_mb=max_memory_mb,
         )
     report.set_up()
-    worker = Worker(work, work.broker_url(), Options(threads, tuple(queues), shutdown_timeout_s))
+    options = Options(threads, tuple(queues), shutdown_timeout_s, max_tasks, max_memory_mb)
+    worker = Worker(work, work.broker_url(), options)
     try:
         serve(worker)
     except LeveretError as error:

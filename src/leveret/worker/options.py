@@ -32,9 +32,16 @@ class Options:
     shutdown_timeout_s: float = 30.0
     """How long running tasks may go on once the worker is told to stop."""
 
+    max_tasks: int = 0
+    """After so many the process is replaced; 0: never."""
+    max_memory_mb: int = 0
+    """Beyond so much resident memory, looked at after each task, the process is replaced; 0: never."""
+
     def check(self) -> None:
         """TaskError for values that cannot be meant."""
         if not 1 <= self.threads <= 65_535:
             raise TaskError(f"threads={self.threads}: a worker process runs 1 to 65535 tasks at a time")
+        if self.max_tasks < 0 or self.max_memory_mb < 0:
+            raise TaskError(f"max_tasks={self.max_tasks}, max_memory_mb={self.max_memory_mb}: expected 0 or more")
         if not (self.shutdown_timeout_s >= 0 and math.isfinite(self.shutdown_timeout_s)):
             raise TaskError(f"shutdown_timeout_s={self.shutdown_timeout_s}: expected seconds, 0 or more")

@@ -67,6 +67,8 @@ class Runner:
         self._moves: set[asyncio.Task[None]] = set()
         self._over: deque[tuple[Held, Job, Outcome | None, BaseException | None]] = deque()
         self._awake = False
+        self.ran = 0
+        """How many tasks have ended here."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.stopping = False
@@ -163,6 +165,7 @@ class Runner:
             self._finish(*self._over.popleft())
 
     def _finish(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
+        self.ran += 1
         if held.delivery not in self._held:
             log.warning("task=%s id=%s ended after it was given up", job.message.task, job.message.id)
         elif isinstance(error, asyncio.CancelledError) and self.stopping:

@@ -31,6 +31,7 @@ from leveret.worker.scheduler import Scheduler
 from leveret.worker.settle import Settler
 from leveret.worker.slots import Slots
 from leveret.worker.source import Source
+from leveret.worker.wear import Wear
 
 log = logging.getLogger("leveret.worker")
 
@@ -51,6 +52,7 @@ class Worker:
         self.queues = list(options.queues) or work.queues()
         self._url = url
         self._check()
+        self._wear = Wear(options)
         self.worn = False
         """Whether another process is to take the place of this one."""
         self._stopping = asyncio.Event()
@@ -126,8 +128,17 @@ class Worker:
             raise broken[0]
 
     def _make_runner(self, settler: Settler, answers: Answers, control: Control, claims: Claims) -> Runner:
-        release = self._slots.release
-        return Runner(self.work, self.options.threads, settler, answers, control, claims, release, self._overrun)
+        release, threads = self._release, self.options.threads
+        return Runner(self.work, threads, settler, answers, control, claims, release, self._overrun)
+
+    def _release(self) -> None:
+        worn = "" if self.worn else self._wear.reason(self._runner.ran)
+        if worn:
+            log.info("worker is replaced, for %s", worn)
+            self.worn = True
+            self._slots.close()
+            self.stop()
+        self._slots.release()
 
     async def _unless_stopped(self, opening: Coroutine[Any, Any, Connection]) -> Connection | None:
         stopping, connecting = asyncio.create_task(self._stopping.wait()), asyncio.create_task(opening)
