@@ -168,3 +168,31 @@ def test_cancelling_what_never_began_is_nothing() -> None:
 def test_options_that_cannot_be_meant_are_refused(options: Options) -> None:
     with pytest.raises(TaskError):
         options.check()
+
+
+def test_queues_have_their_turns_by_their_weight_evenly_spread() -> None:
+    order: list[str] = []
+    slots = Slots(1, lambda queue, _: order.append(queue), lambda queue: {"much": 3, "some": 2}.get(queue, 1))
+    one = deliveries()
+    slots.offer("first", next(one))
+    for queue in ("much", "some", "little"):
+        for _ in range(12):
+            slots.offer(queue, next(one))
+    for _ in range(12):
+        slots.release()
+    assert "".join(queue[0] for queue in order[1:]) == "msmlsm" * 2
+
+
+def test_a_queue_that_had_nothing_does_not_save_up_turns() -> None:
+    order: list[str] = []
+    slots = Slots(1, lambda queue, _: order.append(queue), lambda _: 1)
+    one = deliveries()
+    for _ in range(50):
+        slots.offer("a", next(one))
+    for _ in range(20):
+        slots.release()
+    for _ in range(10):
+        slots.offer("b", next(one))
+    for _ in range(10):
+        slots.release()
+    assert order[21:31].count("a") == order[21:31].count("b") == 5

@@ -106,7 +106,11 @@ class Worker:
         if moving is None:
             await connection.close(CLOSE_S)
             return
-        self._slots = Slots(self.options.threads, lambda queue, delivery: self._runner.start(queue, delivery))
+        self._slots = Slots(
+            self.options.threads,
+            lambda queue, delivery: self._runner.start(queue, delivery),
+            lambda queue: self.work.declared(queue).weight,
+        )
         outbox, control = Outbox(moving, self.work.declared), Control(connection)
         self._runner = self._make_runner(Settler(outbox), Answers(moving), control, Claims(moving))
         await control.listen(self._runner.cancel)
