@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo broker test test-compiled test-pure check bench bench-tasks bench-backlog fuzz crash power-loss simulate compat clean
+.PHONY: demo broker test test-compiled test-pure check bench bench-tasks bench-backlog cluster fuzz crash power-loss simulate compat clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -44,6 +44,9 @@ bench: .venv/installed  ## against a RabbitMQ on this machine
 
 bench-tasks: .venv/installed .venv-peers/installed  ## Leveret beside Celery, Dramatiq, Huey, …: ARGS="--peers A,B --rounds N --tasks N --help"
 	$(BIN)/python -m bench.tasks $(ARGS)
+
+cluster: .venv/installed  ## three nodes of RabbitMQ on this machine, killed one after another while tasks flow: ARGS="--count N"
+	$(BIN)/python -m bench.cluster $(ARGS)
 
 bench-backlog: .venv/installed  ## ten million waiting messages: some fifteen minutes, 35 GB of disk
 	$(BIN)/python -m bench.deep_backlog

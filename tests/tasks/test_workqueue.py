@@ -93,6 +93,11 @@ def test_what_is_no_function_is_refused() -> None:
         WorkQueue().task("queue")  # type: ignore[call-overload]
 
 
+def test_what_tells_no_parameters_is_no_task() -> None:
+    with pytest.raises(TaskError, match="tells no parameters"):
+        WorkQueue().task(name="number")(int)
+
+
 def test_a_task_takes_messages_of_its_former_names() -> None:
     work = WorkQueue()
     task = work.task(name="resize_image", aliases=("resize",))(print)

@@ -50,7 +50,10 @@ class Signature:
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self._function = function
         self._name = name
-        self._signature: Final = inspect.signature(function)
+        try:
+            self._signature: Final = inspect.signature(function)
+        except (ValueError, TypeError) as error:
+            raise TaskError(f"task {name!r}: what it is made of tells no parameters: {error}") from None
 
     @cached_property
     def decoders(self) -> Mapping[str, Decoder]:
