@@ -116,7 +116,7 @@ class Flow:
         self.file = folder / "done"
         self.file.touch()
         (folder / "program.py").write_text(PROGRAM)
-        self.work = WorkQueue(url, default_queue="flow", send_timeout_s=60)
+        self.work = WorkQueue(url, default_queue="flow", send_timeout_s=10)
         self.task = self.work.task(flow)
         stack.callback(self.work.close)
         self.longest_s = 0.0
@@ -135,8 +135,9 @@ class Flow:
             try:
                 self.task.send(number)
                 break
-            except LeveretError:  # it may have arrived, or not: so it is sent again
+            except LeveretError as error:  # it may have arrived, or not: so it is sent again
                 self.again += 1
+                print(f"task {number} is sent again: {error}", flush=True)
         self.longest_s = max(self.longest_s, time.monotonic() - begun)
 
     def done(self) -> list[int]:

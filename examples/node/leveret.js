@@ -69,16 +69,21 @@ export class Outbox {
     this.declared.add(what);
   }
 
-  async #publish(exchange, key, body, properties) {
+  async #publish(exchange, key, body, properties, tries = 5) {
     this.returned = false;
-    await new Promise((resolve, reject) => {
-      const settled = (error) => (error ? reject(error) : resolve());
-      this.channel.publish(exchange, key, body, { ...properties, mandatory: true }, settled);
+    const refused = await new Promise((resolve) => {
+      this.channel.publish(exchange, key, body, { ...properties, mandatory: true }, resolve);
     });
+    if (refused) { // a quorum queue that is choosing its leader, say
+      if (tries === 0) throw refused;
+      await new Promise((resolve) => { setTimeout(resolve, 200); });
+      return this.#publish(exchange, key, body, properties, tries - 1);
+    }
     if (this.returned) {
       this.declared.clear();
       throw new Error(`nothing takes what is sent to '${exchange}' with ${key}: its queue was deleted; send it again`);
     }
+    return undefined;
   }
 }
 

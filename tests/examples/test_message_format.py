@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pika
+import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
@@ -63,7 +64,13 @@ def sent_by_a_stranger(channel: BlockingChannel, queue: str, task: str, body: ob
     channel.confirm_delivery()
     if not exchange:
         declare(channel, queue)
-    channel.basic_publish(exchange, queue, json.dumps(body).encode(), properties, mandatory=True)
+    for last in (*[False] * 50, True):
+        try:
+            channel.basic_publish(exchange, queue, json.dumps(body).encode(), properties, mandatory=True)
+            break
+        except pika.exceptions.NackError:  # a quorum queue that has only just been declared refuses now and then
+            if last:
+                raise
     assert properties.message_id is not None
     return properties.message_id
 
