@@ -103,6 +103,19 @@ class Cluster:
                 raise SystemExit("the nodes do not find each other")
             time.sleep(0.5)
 
+    def await_copies(self) -> None:
+        """Until each of the three has the queue, and follows its leader: a node may be lost then, and not before."""
+        until = time.monotonic() + FORM_S
+        while not self._copied():
+            if time.monotonic() > until:
+                raise SystemExit(f"the queue is not on all nodes after {FORM_S:.0f} s")
+            time.sleep(0.5)
+
+    def _copied(self) -> bool:
+        alive = next(node for node in self.nodes if node.process is not None)
+        rows = [line.split("\t") for line in alive.control("list_queues", "-q", "name", "online").splitlines()]
+        return any(name == "flow" and online.count("leveret-") == len(self.nodes) for name, online in rows)
+
     @property
     def url(self) -> str:
         return "amqp://guest:guest@" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes) + "/"
@@ -165,6 +178,7 @@ def run(count: int) -> int:
         begun = time.monotonic()
         for number in range(count):
             if number in kills:
+                cluster.await_copies()
                 print(f"after {number} tasks {kills[number].name} is killed", flush=True)
                 kills[number].kill()
             if number in back:

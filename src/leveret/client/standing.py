@@ -19,6 +19,7 @@ class StandingChannel:
         self._confirms = confirms
         self._opened = opened
         self._channel: Channel | None = None
+        self._left: Channel | None = None
         self._opening = asyncio.Lock()
 
     async def get(self) -> Channel:
@@ -31,3 +32,11 @@ class StandingChannel:
                 if self._opened is not None:
                     self._opened(self._channel)
             return self._channel
+
+    async def leave(self, channel: Channel) -> None:
+        """Use another one from now on. Others may still wait for their confirms on it, so it is closed when the next is left."""
+        if channel is not self._channel:
+            return
+        self._channel, left, self._left = None, self._left, channel
+        if left is not None:
+            await left.close()

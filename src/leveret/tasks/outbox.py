@@ -152,6 +152,8 @@ class Outbox:
             except Nacked:  # by a quorum queue that is choosing its leader, say
                 if refused == REFUSED_MAX:
                     raise
+            # A channel of RabbitMQ 3.10 may go on asking a leader that is dead, and refuse everything.
+            await self._channel.leave(channel)
             await self._backoff.wait(refused)
 
     # ---- what has to be there first
