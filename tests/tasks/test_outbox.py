@@ -36,9 +36,8 @@ class FakeChannel:
 class FakeConnection:
     """Its first confirming channels refuse everything."""
 
-    server_properties: dict[str, object] = {}
-
     def __init__(self, refusing: int) -> None:
+        self.server_properties: dict[str, object] = {}
         self.refusing = refusing
         self.confirming: list[FakeChannel] = []
 
