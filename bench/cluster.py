@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.brokers import RabbitMQ, free_port
 
+from bench.run import interrupted
 from leveret.errors import LeveretError
 from leveret.tasks import WorkQueue
 
@@ -210,6 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.cluster", description=__doc__)
     parser.add_argument("--count", type=int, default=5000, help="tasks (default 5000)")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)  # so that what was started is ended
     if RabbitMQ.missing():
         parser.error(RabbitMQ.missing())
     return run(chosen.count)
