@@ -17,7 +17,9 @@ def new_loop() -> asyncio.AbstractEventLoop:
         import uvloop
     except ImportError:  # not there on Windows, and never required
         return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()  # where the package is built there are no types of uvloop's
+    loop: asyncio.AbstractEventLoop = (
+        uvloop.new_event_loop()
+    )  # where the package is built there are no types of uvloop's
     return loop
 
 
