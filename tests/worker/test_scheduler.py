@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -16,7 +17,14 @@ import pytest
 
 from brokers import Broker
 from leveret.client import BasicProperties
-from leveret.tasks import WorkQueue, current_task
+from leveret.tasks import Failure, Message, WorkQueue, current_task
+from leveret.tasks.message import (
+    properties_crashed,
+    properties_failed,
+    properties_of,
+    properties_parked,
+    properties_unchanged,
+)
 from leveret.tasks.outbox import Parcel
 from leveret.tasks.schedules import Schedule
 from leveret.tasks.topology import SCHEDULER
@@ -116,3 +124,39 @@ def test_a_task_that_was_sent_twice_under_one_id_is_run_once(broker: Broker, nam
     with working(work, threads=1):
         assert [done.get(timeout=WITHIN_S) for _ in range(2)] == ["tick", "last"]
     assert done.empty()
+
+
+def test_a_scheduled_task_that_a_stopping_worker_puts_back_is_run_by_the_next(broker: Broker, name: str) -> None:
+    """It was claimed when it began; the claim that it would find now is its own."""
+    begun: SimpleQueue[int] = SimpleQueue()
+    goes_on = False
+    work = WorkQueue(broker.url, name=name, default_queue=name)
+
+    @work.task
+    async def tick() -> None:
+        begun.put(current_task().attempt)
+        if not goes_on:
+            await asyncio.Event().wait()
+
+    work.schedule(every=3600)(tick)
+    work._sender.send(work.scheduled(work.schedules.pop("tick"), datetime(2026, 1, 2, tzinfo=UTC)), WITHIN_S)
+    with working(work, shutdown_timeout_s=0.0):
+        assert begun.get(timeout=WITHIN_S) == 1
+    goes_on = True
+    with working(work):
+        assert begun.get(timeout=WITHIN_S) == 1
+
+
+def test_what_was_begun_claims_nothing_when_it_comes_again() -> None:
+    """Tried again, parked and requeued, or back from a worker that died."""
+    message = Message("q", b"{}", properties_of("t", "", once=True), 1, False)
+    assert message.claimed
+    failure = Failure("ValueError", "no", "")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for again in (
+        properties_unchanged(message),
+        properties_crashed(message),
+        properties_failed(message, failure, now),
+        properties_parked(message, failure, "attempts", now),
+    ):
+        assert not Message("q", b"{}", again, 1, False).claimed

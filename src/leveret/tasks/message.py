@@ -67,8 +67,9 @@ ONCE: Final = "x-leveret-once"
 CANCELLABLE: Final = "x-leveret-cancellable"
 """On messages whose worker is to ask, before it begins, whether they were cancelled (tasks/cancelling)."""
 
-NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT, REASON, QUEUE})
-"""Headers that act on the broker, or are its own: publishing them again would send copies elsewhere, or mislead."""
+NOT_REPEATED: Final = frozenset({"CC", "BCC", DELIVERY_COUNT, REASON, QUEUE, ONCE})
+"""Headers that act on the broker, or are its own: publishing them again would send copies elsewhere, or mislead. A message that
+a worker had is not to claim its id once more: it would find its own claim, and be dropped."""
 
 
 @dataclass(frozen=True, slots=True)

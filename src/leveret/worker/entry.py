@@ -1,6 +1,7 @@
 """The two ways to start a worker: by a program's name (`main`), or by the program itself (`run`).
 
-Both parse nothing and return an exit code: 0 after a stop in good order, 1 if the broker refuses, 2 for wrong use.
+Both parse nothing and return an exit code: 0 after a stop in good order, 1 if the broker refuses, 2 for wrong use; `run` in its
+own process also 76, if another is to take its place (see options.REPLACED).
 """
 
 from __future__ import annotations
