@@ -1,8 +1,11 @@
 # The habits of this project. `make demo` and `make test` work on a fresh machine with python3, venv and make.
 PYTHON ?= python3
 BIN := .venv/bin
+JOBS ?= 4
+# As many processes, each with brokers of its own; most of a test is waiting for other processes, so two processors have work for four.
+TOGETHER := -n $(JOBS) --dist loadfile
 
-.PHONY: demo broker test test-compiled test-pure check bench bench-tasks bench-backlog cluster fuzz crash power-loss simulate compat clean
+.PHONY: demo broker test test-compiled test-pure check bench bench-tasks bench-backlog bench-history cluster fuzz crash power-loss simulate screenshots compat clean
 
 .venv/installed: pyproject.toml setup.py $(shell find src -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -20,13 +23,13 @@ demo: .venv/installed  ## broker, three workers and real files; a worker is kill
 broker: .venv/installed  ## the broker on port 5672, until Ctrl-C
 	$(BIN)/leveret broker
 
-test: test-compiled test-pure  ## the suite, on the compiled build and on the pure one
+test: test-compiled test-pure  ## the suite, on the compiled build and on the pure one: JOBS=N
 
 test-compiled: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 test-pure: .venv-pure/installed
-	.venv-pure/bin/python -m pytest --broker=leveret
+	.venv-pure/bin/python -m pytest $(TOGETHER) --broker=leveret
 
 check: .venv/installed  ## formatting, lint, types, architecture
 	$(BIN)/ruff format --check .
@@ -51,6 +54,9 @@ cluster: .venv/installed  ## three nodes of RabbitMQ on this machine, killed one
 bench-backlog: .venv/installed  ## ten million waiting messages: some fifteen minutes, 35 GB of disk
 	$(BIN)/python -m bench.deep_backlog
 
+bench-history: .venv/installed  ## the message path with the broker's history and without: ARGS="--rounds N"
+	$(BIN)/python -m bench.history $(ARGS)
+
 fuzz: .venv/installed  ## twelve million frames that no honest peer would send: some four minutes
 	$(BIN)/python -m fuzz
 
@@ -59,6 +65,9 @@ crash: .venv/installed  ## hundreds of processes killed at random, beside a Rabb
 
 power-loss: .venv/installed  ## the power is cut at 5,000 moments; ARGS="--cuts N --seed N"
 	PYTHONPATH=tests $(BIN)/python -m powerloss $(ARGS)
+
+screenshots: .venv/installed  ## docs/screenshots: the dashboard's pages, of a shop at work; needs chromium
+	PYTHONPATH=tests $(BIN)/python -m dashboard.pictures
 
 simulate: .venv/installed  ## the whole system on virtual time, 500 seeds; ARGS="--seeds N --seed N --steps N --trace FILE"
 	PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)

@@ -12,6 +12,8 @@ import sysconfig
 from setuptools import setup
 
 COMPILED = [
+    "src/leveret/wire/values.py",
+    "src/leveret/wire/properties.py",
     "src/leveret/wire/pieces.py",
     "src/leveret/wire/frames.py",
     "src/leveret/wire/events.py",
@@ -29,12 +31,15 @@ COMPILED = [
     "src/leveret/broker/consumer.py",
     "src/leveret/broker/peer.py",
     "src/leveret/broker/alarms.py",
+    "src/leveret/broker/counts.py",
     "src/leveret/broker/channel.py",
     "src/leveret/broker/deliveries.py",
     "src/leveret/broker/backlog.py",
     "src/leveret/broker/ids.py",
     "src/leveret/broker/settings.py",
     "src/leveret/broker/commons.py",
+    "src/leveret/broker/ear.py",
+    "src/leveret/broker/notices.py",
     "src/leveret/broker/leaving.py",
     "src/leveret/broker/level.py",
     "src/leveret/broker/priorities.py",
@@ -60,6 +65,17 @@ COMPILED = [
     "src/leveret/server/session.py",
     "src/leveret/server/turns.py",
     "src/leveret/server/protocol.py",
+    "src/leveret/client/confirms.py",
+    "src/leveret/client/publishing.py",
+    "src/leveret/worker/tally.py",
+    "src/leveret/worker/report.py",
+    "src/leveret/worker/held.py",
+    "src/leveret/worker/telling.py",
+    "src/leveret/worker/ending.py",
+    "src/leveret/worker/slots.py",
+    "src/leveret/worker/pace.py",
+    "src/leveret/worker/runner.py",
+    "src/leveret/worker/executor.py",
 ]
 
 

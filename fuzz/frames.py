@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from random import Random
 from typing import Any
 
@@ -151,7 +150,7 @@ def any_method(rng: Random) -> Method:
         "Table": lambda: _arguments(rng),
     }
     cls = rng.choice(EVERY)
-    return cls(**{item.name: kinds[str(item.type)]() for item in fields(cls)})
+    return cls(**{name: kinds[cls.__annotations__[name]]() for name in cls.__struct_fields__})
 
 
 def damaged(rng: Random, frames: list[bytes]) -> bytes:

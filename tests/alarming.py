@@ -1,6 +1,6 @@
 """Brokers of both kinds whose memory and disk run low when a test says so.
 
-RabbitMQ is told other limits by rabbitmqctl. Leveret runs here as a program of its own whose gauges read their figures
+RabbitMQ is told other limits. Leveret runs here as a program of its own whose gauges read their figures
 from a file: `python tests/alarming.py PORT MANAGEMENT_PORT DATA FIGURES`.
 """
 
@@ -46,13 +46,13 @@ class AlarmingRabbitMQ(RabbitMQ):
     def alarm(self, *, memory: bool = False, disk: bool = False) -> None:
         had_memory, had_disk = self.alarms()
         if memory != had_memory:
-            self.control("set_vm_memory_high_watermark", "0.00001" if memory else "0.6")
+            self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({0.00001 if memory else 0.6:f})")
         if disk != had_disk:
-            self.control("set_disk_free_limit", "1000GB" if disk else "1MB")
+            self.evaluate(f'rabbit_disk_monitor:set_disk_free_limit("{"1000GB" if disk else "1MB"}")')
 
     def alarms(self) -> tuple[bool, bool]:
         # The management interface's figures are seconds old.
-        said = self.control("eval", "rabbit_alarm:get_alarms().")
+        said = self.evaluate("rabbit_alarm:get_alarms()")
         return "memory" in said, "disk" in said
 
 

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # bench/ and compat/ import this as tests.brokers
 
 START_S = 60.0
 STOP_S = 60.0
+PROCESSES = 16
+"""So many may run parts of the suite at once."""
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 
@@ -37,13 +40,28 @@ class BrokerFailed(Exception):
     """The broker's process did not start or stop as it should; the message holds its last output."""
 
 
-def free_port() -> int:
-    """One that nobody listens on, and that no connection on its way out is given meanwhile, as those from 32768 on are."""
+def _ports() -> Iterator[int]:
+    """In no order, each once before any comes again.
+
+    No connection on its way out is given one of these, as those from 32768 on are; nor does another process that
+    runs a part of this suite (pytest-xdist numbers them) look for its own among them.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = range(10_240 + number % PROCESSES, 32_000, PROCESSES)
     while True:
-        port = random.randrange(10_240, 32_000)
+        yield from random.SystemRandom().sample(mine, len(mine))
+
+
+_next_port = _ports()
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    for port in _next_port:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("the ports never end")
 
 
 def answers(port: int, hello: bytes = PROTOCOL_HEADER) -> bool:
@@ -63,9 +81,15 @@ class Broker(ABC):
     consumer_timeout_ms: int | None = None
     """To be set before `start`: how long it waits for an acknowledgement; None: its own default."""
 
-    def __init__(self, management: bool = True, tls: ServerTls | None = None) -> None:
+    history = True
+    """To be set before `start`: whether it remembers tasks, or has a dashboard, and so listens to what workers say. RabbitMQ never does."""
+
+    def __init__(self, management: bool = True, tls: ServerTls | None = None, metrics: bool = False) -> None:
+        """`metrics`: with what Prometheus reads on `metrics_port`, and figures that are no older than half a second."""
         self.management = management
         self.tls = tls
+        self.metrics = metrics
+        self.metrics_port = free_port()
         self.port = free_port()
         self.tls_port = free_port()
         self.management_port = free_port()
@@ -106,6 +130,9 @@ class Broker(ABC):
         """End it as a crash does (SIGKILL to the process that holds the data)."""
         self._end(signal.SIGKILL)
 
+    def keep_declared(self) -> None:  # noqa: B027 - nothing to be done is the rule
+        """What was declared is on disk now: RabbitMQ answers before it is, and writes it within some seconds."""
+
     def restart(self) -> None:
         self.stop()
         self.start()
@@ -137,6 +164,8 @@ class Leveret(Broker):
     """Leveret's broker as its users start it: `python -m leveret broker`."""
 
     kind = "leveret"
+    more: tuple[str, ...] = ()
+    """Further arguments, to be set before `start`."""
 
     @staticmethod
     def missing() -> str:
@@ -149,7 +178,13 @@ class Leveret(Broker):
         secure = self.tls.options(self.tls_port) if self.tls is not None else []
         timeout_ms = self.consumer_timeout_ms
         patience = ["--set", f"limits.consumer_timeout_s={timeout_ms / 1000:g}"] if timeout_ms else []
-        return [sys.executable, "-m", "leveret", "broker", *where, *management, *secure, *patience]
+        metrics = ["--set", f"prometheus.port={self.metrics_port}", "--set", "management.sample_s=0.5"]
+        deaf = [] if self.history else ["--set", "history.enabled=false", "--set", "dashboard.enabled=false"]
+        return [
+            *(sys.executable, "-m", "leveret", "broker", *where, *management, *secure, *patience, *deaf),
+            *(metrics if self.metrics else ()),
+            *self.more,
+        ]
 
     def start(self) -> None:
         with (self.directory / "output").open("ab") as output:
@@ -180,10 +215,12 @@ class RabbitMQ(Broker):
 
     kind = "rabbitmq"
     user: ClassVar[str] = "rabbitmq"
+    statistics_ms: ClassVar[int] = 5_000
+    """So often its management gets new figures; RabbitMQ's own default, which benchmarks keep."""
     script: ClassVar[Path] = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
-    def __init__(self, management: bool = True, tls: ServerTls | None = None) -> None:
-        super().__init__(management, tls)
+    def __init__(self, management: bool = True, tls: ServerTls | None = None, metrics: bool = False) -> None:
+        super().__init__(management, tls, metrics)
         self.distribution_port = free_port()
         self.epmd_port = free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -201,8 +238,13 @@ class RabbitMQ(Broker):
             "management.tcp.ip = 127.0.0.1",
             f"management.tcp.port = {self.management_port}",
             "log.file.level = warning",
+            f"collect_statistics_interval = {self.statistics_ms}",
         ]
         plugins = ["rabbitmq_consistent_hash_exchange", *(["rabbitmq_management"] if self.management else [])]
+        if self.metrics:
+            settings += ["prometheus.tcp.ip = 127.0.0.1", f"prometheus.tcp.port = {self.metrics_port}"]
+            settings.append("collect_statistics_interval = 500")
+            plugins.append("rabbitmq_prometheus")
         if self.tls is not None:
             settings += self.tls.rabbitmq(self.tls_port)
             plugins.append("rabbitmq_auth_mechanism_ssl")
@@ -223,7 +265,7 @@ class RabbitMQ(Broker):
             # Without it the script stays as a shell around the node, and a signal would reach the shell.
             "RUNNING_UNDER_SYSTEMD": "1",
             "ERL_EPMD_PORT": str(self.epmd_port),
-            "RABBITMQ_NODENAME": f"leveret-{self.port}@localhost",
+            "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_MNESIA_BASE": str(place / "mnesia"),
@@ -238,22 +280,43 @@ class RabbitMQ(Broker):
 
     def control(self, *arguments: str) -> str:
         """What `rabbitmqctl` answers; BrokerFailed if it refuses."""
-        account: dict[str, Any] = (
-            {"user": self.user, "group": self.user, "extra_groups": []} if os.geteuid() == 0 else {}
-        )
+        return self._ask([str(self.script.with_name("rabbitmqctl")), "-n", self._node, *arguments])
+
+    def evaluate(self, expression: str) -> str:
+        """The value of an Erlang expression in the node, at a hundredth of what rabbitmqctl takes. BrokerFailed if it fails."""
+        command = ["erl_call", "-address", f"127.0.0.1:{self.distribution_port}", "-r", "-e"]
+        answer = self._ask(command, f"{expression}.\n")
+        if not answer.startswith("{ok,"):
+            raise BrokerFailed(f"{expression}\n{answer}")
+        return answer
+
+    def _ask(self, command: list[str], said: str = "") -> str:
         environment = {name: value for name, value in self.environment().items() if name != "RABBITMQ_DIST_PORT"}
-        command = [str(self.script.with_name("rabbitmqctl")), "-n", environment["RABBITMQ_NODENAME"], *arguments]
         answer = subprocess.run(
-            command, env=environment, cwd=self.directory, capture_output=True, text=True, check=False, **account
+            command,
+            input=said,
+            env=environment,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._account(),
         )
         if answer.returncode:
             raise BrokerFailed(f"{command!r}\n{answer.stdout}{answer.stderr}")
         return answer.stdout
 
+    def _account(self) -> dict[str, Any]:
+        return {"user": self.user, "group": self.user, "extra_groups": []} if os.geteuid() == 0 else {}
+
+    @property
+    def _node(self) -> str:
+        return f"leveret-{self.port}@localhost"
+
+    def keep_declared(self) -> None:
+        self.evaluate("mnesia:sync_log()")
+
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        account: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            account = {"user": self.user, "group": self.user, "extra_groups": []}
         with (self.directory / "output").open("ab") as output:
             return subprocess.Popen(
                 command,
@@ -263,7 +326,7 @@ class RabbitMQ(Broker):
                 cwd=self.directory,
                 env=self.environment(),
                 start_new_session=True,
-                **account,
+                **self._account(),
             )
 
     def _write_advanced(self) -> None:
@@ -303,3 +366,31 @@ class RabbitMQ(Broker):
 
 
 KINDS: dict[str, type[Leveret] | type[RabbitMQ]] = {"leveret": Leveret, "rabbitmq": RabbitMQ}
+
+
+class SharedBrokers:
+    """One broker of each kind, with management and without, started when it is first asked for, kept to the end."""
+
+    def __init__(self) -> None:
+        self._brokers: dict[tuple[str, bool], Broker] = {}
+
+    def get(self, kind: type[Broker], management: bool = False) -> Broker:
+        key = kind.kind, management
+        if key not in self._brokers:
+            started = kind(management=management)
+            try:
+                started.start()
+            except BaseException:
+                started.remove()
+                raise
+            self._brokers[key] = started
+        return self._brokers[key]
+
+    def stop(self) -> None:
+        """In good order. BrokerFailed if one has to be killed."""
+        for broker in self._brokers.values():
+            broker.stop()
+
+    def remove(self) -> None:
+        for broker in self._brokers.values():
+            broker.remove()

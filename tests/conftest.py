@@ -1,7 +1,7 @@
 """Fixtures every test may use: a running broker of either kind, connections to it, names nobody else uses.
 
 `--broker=leveret|rabbitmq|both` chooses the kinds. A test marked `not_on_rabbitmq(reason)` runs on
-Leveret only.
+Leveret only. Each process that runs a part of the suite (pytest-xdist) has brokers of its own.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from brokers import KINDS, Broker
+from brokers import KINDS, Broker, RabbitMQ, SharedBrokers
 
 pytest_plugins = ["pytester"]
 
 Connect = Callable[..., BlockingConnection]
-CLOSE_S = 10.0
+CLOSE_S = 30.0
 _numbers = itertools.count(1)
 
 
@@ -38,6 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "missing_in_leveret(reason): specified here, still to be built, not run")
     config.addinivalue_line("markers", "not_on_rabbitmq(reason): the installed RabbitMQ is known to differ here")
+    # How long an example takes says nothing on a busy machine.
+    hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("busy")
+    RabbitMQ.statistics_ms = 1_000
     # A terminated test run ends its brokers too, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -70,15 +75,20 @@ def broker_kind(request: pytest.FixtureRequest) -> type[Broker]:
 
 
 @pytest.fixture(scope="session")
-def broker(broker_kind: type[Broker]) -> Iterator[Broker]:
-    """A running broker that all tests share: use queues of your own, and never stop it."""
-    shared = broker_kind(management=False)
+def shared_brokers() -> Iterator[SharedBrokers]:
+    """Brokers that all tests share, for fixtures to choose from."""
+    shared = SharedBrokers()
     try:
-        shared.start()
         yield shared
         shared.stop()
     finally:
         shared.remove()
+
+
+@pytest.fixture(scope="session")
+def broker(broker_kind: type[Broker], shared_brokers: SharedBrokers) -> Broker:
+    """A running broker that all tests share: use queues of your own, and never stop it."""
+    return shared_brokers.get(broker_kind)
 
 
 @pytest.fixture

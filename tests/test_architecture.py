@@ -20,10 +20,17 @@ MAY_IMPORT = {
     "tasks": {"client"},
     "worker": {"tasks", "client"},
     "contrib": {"tasks", "client", "worker"},
+    "board": {"tasks"},
+    "top": {"tasks", "client", "board"},
+    "history": {"tasks"},
+    "dashboard": {"tasks", "client", "board", "history", "management"},
 }
 """Besides leveret.errors and the other modules at the top. A package that is not named may import anything."""
 
-MAY_WAIT = {"server", "management", "client", "worker", "cli", "testing", "tasks", "demo", "contrib"}
+MAY_WAIT = {
+    *("server", "management", "client", "worker", "cli", "testing", "tasks", "demo", "contrib", "top", "history"),
+    "dashboard",
+}
 LINES_MAX = 400
 
 

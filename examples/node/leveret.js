@@ -8,7 +8,7 @@ const UNIT_MS = 100;
 const HIGHEST_MS = (2 ** RUNGS - 1) * UNIT_MS;
 const LOSES_NOTHING = { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' };
 const WAIT = 'x-leveret-wait';
-const NOT_REPEATED = ['CC', 'BCC', 'x-delivery-count', 'x-leveret-reason', 'x-leveret-queue', 'x-leveret-once', WAIT];
+const NOT_REPEATED = ['CC', 'BCC', 'x-delivery-count', 'x-leveret-reason', 'x-leveret-queue', WAIT];
 
 // ---- sending
 

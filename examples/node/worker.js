@@ -51,6 +51,9 @@ async function fate(message) {
   const task = Object.hasOwn(tasks, message.properties.type ?? '') ? tasks[message.properties.type] : undefined;
   if (!task) return dead(new Error(`this worker knows no task ${message.properties.type}`), 'unknown-task', false);
   if (crashes > CRASHES_MAX) return dead(new Error(`its worker died ${crashes} times`), 'crashes', false);
+  if (message.properties.headers?.['x-leveret-workflow']) {
+    return dead(new Error('this worker knows no workflows'), 'workflow', false); // nothing that comes after it is lost
+  }
   if (message.fields.redelivered) return [QUEUE, again(message, { 'x-leveret-crashes': crashes })];
   let args;
   try {

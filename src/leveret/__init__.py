@@ -17,8 +17,11 @@ if TYPE_CHECKING:
         TaskFailed,
         TimeLimitExceeded,
         WorkQueue,
+        chain,
         current_message,
         current_task,
+        group,
+        inject,
         wait_many,
     )
 
@@ -32,8 +35,11 @@ __all__ = [
     "TaskFailed",
     "TimeLimitExceeded",
     "WorkQueue",
+    "chain",
     "current_message",
     "current_task",
+    "group",
+    "inject",
     "wait_many",
 ]
 

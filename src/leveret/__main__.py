@@ -1,6 +1,6 @@
 """`python -m leveret`: the command line."""
 
-from leveret.cli.main import main
+from leveret.cli.start import main
 
 if __name__ == "__main__":
     main()

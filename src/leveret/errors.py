@@ -72,6 +72,14 @@ class Nacked(ClientError):
     """The broker refused a published message (basic.nack)."""
 
 
+class Duplicate(ClientError):
+    """A unique task is not sent, for another one has its key: that of `id`, which is empty if the broker does not tell."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"the task is unique, and {id or 'another one'} has its key")
+        self.id = id
+
+
 class PartlySent(ClientError):
     """Of `count` messages sent together some were not confirmed: `errors` has the reason of each, by its place."""
 
@@ -106,6 +114,14 @@ class TaskCancelled(TaskFailed):
     """A task was cancelled. Raised by its own `raise_if_cancelled`, and to those who await its result."""
 
 
+class TaskExpired(TaskFailed):
+    """A task whose result was awaited was not begun before its `expires`."""
+
+
+class ResultsUnavailable(LeveretError):
+    """The store in which results are kept cannot be reached; the message says which and why."""
+
+
 class TimeLimitExceeded(LeveretError):
     """Raised inside a task that ran longer than its time limit."""
 
@@ -113,8 +129,21 @@ class TimeLimitExceeded(LeveretError):
         super().__init__(text)
 
 
+class TaskCrashed(LeveretError):
+    """Stands in the headers of a message whose task ran in a process of its own that died: the text says how."""
+
+
 class ManagementError(LeveretError):
     """A management API cannot be reached, or did not answer as one; the message says which and why."""
+
+
+class Declined(ManagementError):
+    """It answered, but not with what was asked for. `status` is HTTP's."""
+
+    def __init__(self, where: str, status: int, reason: str) -> None:
+        super().__init__(f"{where} answered {status}: {reason}")
+        self.status = status
+        self.reason = reason
 
 
 class InvalidSetting(LeveretError):

@@ -112,7 +112,7 @@ class World:
     def settle(self) -> None:
         self.broker.flush()
         while self.store._committing is not None:
-            self.calls.get(timeout=20)()
+            self.calls.get(timeout=60)()
             self.broker.flush()
 
 

@@ -143,7 +143,7 @@ def test_after_a_crash_at_any_commit_the_message_is_in_exactly_one_queue(tmp_pat
     target.configure({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead", "x-max-length": 0})
     found = []
     for number in range(2):
-        report = world.calls.get(timeout=20)
+        report = world.calls.get(timeout=60)
         shutil.copytree(tmp_path / "live", tmp_path / f"crash{number}")
         found.append(counts(tmp_path / f"crash{number}"))
         report()
@@ -174,7 +174,7 @@ def test_a_late_answer_to_a_deleted_queues_message_harms_no_queue_that_has_its_n
     world.broker.vhosts["/"].delete_queue(old)
     world.settle()
     while world.broker._ids._next == 2 and not world.broker._ids._free:
-        world.calls.get(timeout=20)()
+        world.calls.get(timeout=60)()
     new = world.queue("new")
     assert new.id == old.id
     world.publish(channel, b"new", "new")

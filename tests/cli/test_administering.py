@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from brokers import Broker
-from leveret.cli.main import app
+from leveret.cli.main import application
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ class Shell:
 
     def __call__(self, *arguments: str, code: int = 0, stdin: str = "", url: str = "") -> str:
         url = url or self._broker.management_url
-        ended = CliRunner().invoke(app, [*arguments, "--management", url], input=stdin)
+        ended = CliRunner().invoke(application(), [*arguments, "--management", url], input=stdin)
         assert ended.exit_code == code, (arguments, ended.output, ended.exception)
         if code:
             (line,) = ended.stderr.splitlines()

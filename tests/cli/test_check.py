@@ -11,7 +11,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from typer.testing import CliRunner, Result
 
 from brokers import Broker
-from leveret.cli.main import app
+from leveret.cli.main import application
+from leveret.tasks import WorkQueue
 
 PROGRAM = """
 from leveret.tasks import WorkQueue
@@ -43,7 +44,7 @@ def program(broker: Broker, queue: str, tmp_path: Path) -> Path:
 
 
 def check(program: Path, *options: str) -> Result:
-    return CliRunner().invoke(app, ["check", str(program), "--formatter", "json", *options])
+    return CliRunner().invoke(application(), ["check", str(program), "--formatter", "json", *options])
 
 
 def wait(channel: BlockingChannel, queue: str, *tasks: tuple[str, str, str]) -> None:
@@ -90,3 +91,71 @@ def test_if_all_would_run_the_exit_code_is_0(program: Path, channel: BlockingCha
 def test_a_program_that_is_none_is_wrong_use(tmp_path: Path) -> None:
     result = check(tmp_path / "nothing.py")
     assert result.exit_code == 2 and "nothing.py" in result.output
+
+
+def test_tasks_that_wait_in_the_lanes_of_tenants_are_judged_too(
+    broker: Broker, channel: BlockingChannel, queue: str, tmp_path: Path
+) -> None:
+    work = WorkQueue(broker.url, default_queue=queue)
+
+    @work.task(fair="name")
+    def resize(name: str, height: str) -> None: ...
+
+    work.send_many([resize.call("a", "high"), resize.call("a", "low"), resize.call("b", "high")])
+    work.close()
+    file = tmp_path / f"laned_{queue.replace('.', '_')}.py"
+    file.write_text(PROGRAM.format(url=broker.url, queue=queue))
+    result = check(file)
+    assert result.exit_code == 1
+    assert [row["reason"] for row in json.loads(result.stdout)] == ["arguments"] * 3
+
+
+CHANGED = """
+from leveret.tasks import WorkQueue
+
+work = WorkQueue({url!r}, default_queue={queue!r})
+
+@work.task(version=2, aliases=("scale",))
+def resize(name: str, size: tuple[int, int]) -> None: ...
+
+@resize.accepts(version=1)
+def _(name: str, width: int):
+    return resize.call(name, (width, width))
+
+@work.schedule(every=60, args=("hare.png", (5, 5)))
+@work.schedule(every=60, name="urgently", args=("hare.png", (5, 5)))
+@work.task(queue={queue!r} + ".urgent")
+def shrink(name: str, size: tuple[int, int]) -> None: ...
+"""
+
+
+def test_aliases_and_older_versions_are_read_as_a_worker_would(
+    broker: Broker, channel: BlockingChannel, queue: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"changed_{queue.replace('.', '_')}.py"
+    file.write_text(CHANGED.format(url=broker.url, queue=queue))
+    old, new = '{"args": ["hare.png", 5]}', '{"args": ["hare.png", [5, 5]]}'
+    wait(channel, queue, ("old", "resize", old), ("older", "scale", old), ("wrong", "scale", new))
+    for message_id, version in (("new", 2), ("newer", 3)):
+        properties = pika.BasicProperties(type="resize", message_id=message_id, headers={"x-leveret-version": version})
+        channel.basic_publish("", queue, new.encode(), properties)
+    result = check(file)
+    assert [(row["id"], row["reason"]) for row in json.loads(result.stdout)] == [
+        ("wrong", "arguments"),
+        ("newer", "arguments"),
+    ]
+    assert "5 messages and 2 schedules looked at, 2 would not run" in result.stderr
+
+
+def test_schedules_that_would_send_in_vain_are_named(broker: Broker, queue: str, tmp_path: Path) -> None:
+    file = tmp_path / f"vain_{queue.replace('.', '_')}.py"
+    text = CHANGED.replace('.urgent")', '.urgent", priority=5)')
+    file.write_text(text.format(url=broker.url, queue=queue))
+    result = check(file)
+    assert result.exit_code == 1
+    rows = json.loads(result.stdout)
+    assert [(row["id"], row["task"], row["reason"]) for row in rows] == [
+        ("schedule urgently", "shrink", "schedule"),
+        ("schedule shrink", "shrink", "schedule"),
+    ]
+    assert "priority 5" in rows[0]["error"]

@@ -14,7 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from typer.testing import CliRunner
 
 from brokers import Broker
-from leveret.cli.main import app
+from leveret.cli.main import application
 
 Run = Callable[..., str]
 
@@ -29,7 +29,7 @@ def run(broker: Broker, queue: str) -> Run:
     """`leveret dead` with its arguments; what it printed. `code` is the exit code expected."""
 
     def call(command: str, *arguments: str, code: int = 0) -> str:
-        result = CliRunner().invoke(app, ["dead", command, queue, *arguments, "--url", broker.url])
+        result = CliRunner().invoke(application(), ["dead", command, queue, *arguments, "--url", broker.url])
         assert result.exit_code == code, result.output
         return result.output
 
@@ -41,6 +41,7 @@ def letters(channel: BlockingChannel, queue: str) -> list[str]:
     """Ids of three that are parked: two of one task, one of another."""
     channel.queue_declare(queue, durable=True)
     channel.queue_declare(f"{queue}.dead", durable=True)
+    channel.confirm_delivery()  # commands look by a connection of their own
     for number, (task, reason, exception) in enumerate(
         [("send", "attempts", "OSError"), ("send", "attempts", "OSError"), ("draw", "rejected", "leveret.Reject")]
     ):
@@ -156,7 +157,7 @@ def test_queues_that_have_some_are_named(managed_broker: Broker) -> None:
     rows: list[dict[str, Any]] = []
     for _ in range(200):  # RabbitMQ's figures come late
         arguments = ["dead", "queues", "--management", managed_broker.management_url, "--formatter", "json"]
-        result = CliRunner().invoke(app, arguments)
+        result = CliRunner().invoke(application(), arguments)
         rows = json.loads(result.output) if result.exit_code == 0 else []
         if rows:
             break
@@ -169,5 +170,5 @@ def test_a_directory_with_a_broker_of_its_own_is_found(tmp_path: Path, monkeypat
     (tmp_path / ".leveret").mkdir()
     asked: list[Path] = []
     monkeypatch.setattr("leveret.cli.reaching.local_url", lambda: asked.append(Path.cwd()) or "amqp://127.0.0.1:1/")
-    result = CliRunner().invoke(app, ["dead", "list", "mail"])
+    result = CliRunner().invoke(application(), ["dead", "list", "mail"])
     assert (result.exit_code, asked) == (1, [tmp_path]) and "cannot connect" in result.output

@@ -10,9 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from brokers import Broker
+import pytest
+import typer
 
-STATISTICS_S = 60.0
+from brokers import Broker
+from leveret.cli.looking import Formatter, show
+from leveret.cli.output import fail
+
+STATISTICS_S = 120.0
 """RabbitMQ's management gathers its figures every few seconds."""
 
 
@@ -52,3 +57,12 @@ def test_what_waits_and_who_holds_it_is_found_on_both_brokers(managed_broker: Br
         held = until(lambda: leveret("unacked", "--formatter", "json", *api).stdout, lambda text: "forgetful" in text)
         (row,) = json.loads(held)
         assert (row["queue"], row["consumer_tag"], row["channel"]) == ("tasks", "forgetful", 1)
+
+
+def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"name": "\x1b[2J\x9b1mqueue\u202e"}], ["name"], Formatter.table)
+    with pytest.raises(typer.Exit):
+        fail("no queue '\x1b[2J'")
+    printed = capsys.readouterr()
+    assert "queue" in printed.out and "\\x1b" in printed.err
+    assert not any(sign in printed.out + printed.err for sign in "\x1b\x9b\u202e")

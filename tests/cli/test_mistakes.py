@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from brokers import free_port
+from leveret.cli.main import application
 
 
 def leveret(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,3 +57,9 @@ def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
     ended = leveret("broker", "--port", "0", "--no-management", "--data", str(tmp_path / "data"))
     assert ended.returncode in (1, 2)
     assert "Traceback" not in ended.stderr
+
+
+def test_the_worker_reads_its_own_options_whichever_way_it_is_called() -> None:
+    ended = CliRunner().invoke(application(), ["worker", "json", "--threads", "0"])
+    assert ended.exit_code == 2
+    assert "--threads" in ended.output

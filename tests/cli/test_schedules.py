@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from leveret.cli.main import app
+from leveret.cli.main import application
 
 PROGRAM = """
 from leveret import WorkQueue
@@ -23,7 +23,7 @@ def tidy() -> None: ...
 def test_it_lists_them_in_plain_words_with_the_next_times(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     arguments = ["schedules", str(tmp_path / "program.py"), "--count", "2", "--formatter", "json"]
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(application(), arguments)
     assert result.exit_code == 0, result.output
     often, nightly = json.loads(result.output)
     assert (often["name"], often["task"], often["queue"], often["when"]) == ("often", "tidy", "night", "every 0:01:30")
@@ -33,5 +33,5 @@ def test_it_lists_them_in_plain_words_with_the_next_times(tmp_path: Path) -> Non
 
 
 def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["schedules", str(tmp_path / "none.py")])
+    result = CliRunner().invoke(application(), ["schedules", str(tmp_path / "none.py")])
     assert result.exit_code == 2 and "none.py" in result.output

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 from leveret.client import Backoff, Delivery, looping
 
 T = TypeVar("T")
-WAIT_S = 20.0
+WAIT_S = 60.0
+"""Only what fails waits so long: on a loaded machine a RabbitMQ that starts again takes its time."""
 
 
 def run(main: Coroutine[Any, Any, T], wait_s: float = WAIT_S) -> T:

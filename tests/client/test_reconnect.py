@@ -59,6 +59,28 @@ def test_prefetch_is_restored(broker: Broker, name: str) -> None:
     run(main())
 
 
+def test_a_queue_that_is_not_to_be_remembered_does_not_come_back(broker: Broker, name: str) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
+            restored = Signal()
+            connection.on_reconnect = restored
+            async with await connect(broker.url) as other:
+                deleting = await other.channel()
+                channel = await connection.channel()
+                await channel.queue_declare(name)
+                await channel.queue_declare(f"{name}.once", remember=False)
+                for queue in (name, f"{name}.once"):
+                    await deleting.queue_delete(queue)
+                proxy.cut()
+                await restored.wait()
+                await deleting.queue_declare(name, passive=True)
+                with pytest.raises(ChannelError, match="no queue"):
+                    await deleting.queue_declare(f"{name}.once", passive=True)
+            await (await connection.channel()).queue_delete(name)
+
+    run(main())
+
+
 def test_a_publish_without_its_confirm_is_connection_lost(broker: Broker, name: str) -> None:
     async def main() -> None:
         async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
@@ -122,6 +144,7 @@ def test_a_broker_killed_and_started_again_has_what_was_confirmed(own_broker: Br
             await channel.publish(
                 b"%d" % number, routing_key=name, properties=BasicProperties(delivery_mode=2), mandatory=True
             )
+        await asyncio.to_thread(own_broker.keep_declared)
         await asyncio.to_thread(own_broker.kill)
         await asyncio.to_thread(own_broker.start)
         await restored.wait()
@@ -130,7 +153,7 @@ def test_a_broker_killed_and_started_again_has_what_was_confirmed(own_broker: Br
         assert [one.body for one in await taken.take_many(10)] == [b"%d" % number for number in range(10)]
         await connection.close()
 
-    run(main(), 60.0)
+    run(main(), 120.0)
 
 
 def test_a_unix_socket_is_spoken_to_and_connected_to_again(broker: Broker, name: str, tmp_path: Path) -> None:

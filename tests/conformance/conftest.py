@@ -9,22 +9,16 @@ import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingConnection
 
-from brokers import Broker
+from brokers import Broker, SharedBrokers
 from conformance.administration import Admin
 
 Login = Callable[[str, str], BlockingConnection]
 
 
 @pytest.fixture(scope="session")
-def administered(broker_kind: type[Broker]) -> Iterator[Broker]:
+def administered(broker_kind: type[Broker], shared_brokers: SharedBrokers) -> Broker:
     """Shared: make virtual hosts and users of your own in it."""
-    shared = broker_kind(management=True)
-    try:
-        shared.start()
-        yield shared
-        shared.stop()
-    finally:
-        shared.remove()
+    return shared_brokers.get(broker_kind, management=True)
 
 
 @pytest.fixture

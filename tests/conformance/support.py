@@ -17,7 +17,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 
 @contextmanager

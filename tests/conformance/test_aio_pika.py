@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractChannel
 from brokers import Broker
 
 Work = Callable[[AbstractChannel], Awaitable[None]]
-WITHIN_S = 20
+WITHIN_S = 60
 
 
 @asynccontextmanager

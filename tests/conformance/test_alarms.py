@@ -60,7 +60,7 @@ def _state(broker: AlarmingBroker, name: str) -> str:
         connections = json.load(answer)
     for connection in connections:
         if connection["client_properties"].get("connection_name") == name:
-            return str(connection["state"])
+            return str(connection.get("state", ""))  # RabbitMQ's figures come late
     return ""
 
 

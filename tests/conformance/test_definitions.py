@@ -174,6 +174,7 @@ def test_what_was_answered_survives_a_crash(managed_broker: Broker) -> None:
     admin = Admin(managed_broker)
     fill(admin)
     admin.delete("users", "nobody")
+    managed_broker.keep_declared()
     managed_broker.kill()
     managed_broker.start()
     there = normal(admin.get("definitions"))

@@ -92,6 +92,7 @@ def broker(broker_kind: type[Broker], ending: str) -> Iterator[Broker]:
         channel = own.connect().channel()
         for prepare in (_declare, _bind, _fill, _use):
             prepare(channel)
+        own.keep_declared()
         (own.stop if ending == "restart" else own.kill)()
         own.start()
         yield own

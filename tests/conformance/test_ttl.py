@@ -86,8 +86,8 @@ def test_an_expired_message_is_never_delivered(channel: BlockingChannel, name: s
 
 
 def test_a_held_message_does_not_expire_but_does_when_given_back(channel: BlockingChannel, name: str) -> None:
-    channel.queue_declare(name, arguments={"x-message-ttl": 30})
-    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 60})
+    channel.queue_declare(name, arguments={"x-message-ttl": 1_000})
+    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 1_500})
     publish(channel, name, b"x")
     tag = channel.basic_get(name)[0].delivery_tag
     publish(channel, name + "-clock", b"x")
@@ -114,9 +114,9 @@ def test_an_unused_queue_expires(connection: BlockingConnection, name: str) -> N
 
 def test_a_queue_with_a_consumer_does_not_expire(connection: BlockingConnection, name: str) -> None:
     channel = connection.channel()
-    channel.queue_declare(name, arguments={"x-expires": 40})
+    channel.queue_declare(name, arguments={"x-expires": 500})
     inbox = Inbox(channel, name)
-    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 120})
+    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 800})
     publish(channel, name + "-clock", b"x")
     until(lambda: ready(channel, name + "-clock") == 0)
     publish(channel, name, b"x")
@@ -126,7 +126,7 @@ def test_a_queue_with_a_consumer_does_not_expire(connection: BlockingConnection,
 
 
 USES: dict[str, Callable[[BlockingChannel, str], object]] = {
-    "declare": lambda channel, queue: channel.queue_declare(queue, arguments={"x-expires": 400}),
+    "declare": lambda channel, queue: channel.queue_declare(queue, arguments={"x-expires": 2_000}),
     "passive declare": lambda channel, queue: channel.queue_declare(queue, passive=True),
     "get": lambda channel, queue: channel.basic_get(queue),
 }
@@ -136,8 +136,8 @@ def test_declaring_and_getting_renew_the_lease_of_a_queue(channel: BlockingChann
     """All three queues are used in turn until a message with a longer life than theirs has expired."""
     queues = {f"{name}-{use}": act for use, act in USES.items()}
     for queue in queues:
-        channel.queue_declare(queue, arguments={"x-expires": 400})
-    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 600})
+        channel.queue_declare(queue, arguments={"x-expires": 2_000})
+    channel.queue_declare(name + "-clock", arguments={"x-message-ttl": 2_500})
     publish(channel, name + "-clock", b"x")
     while ready(channel, name + "-clock"):
         for queue, act in queues.items():

@@ -14,7 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
 from examples.programs import Heard, leveret_worker
-from worker.support import declare
+from worker.support import declare_filled
 
 pytest.importorskip("django.tasks", reason="django.tasks needs Django 6, which needs Python 3.12")
 
@@ -168,8 +168,8 @@ def test_what_fails_is_tried_again_then_parked(
     sent = in_django("print(fail.enqueue('no hare').id)", folder, environment).splitlines()[-1]
     assert [worker.word("attempt") for _ in range(3)] == [f"{number} {sent}" for number in (1, 2, 3)]
     assert worker.word("finished", "fail") == "FAILED None ['ValueError']"
-    declare(channel, f"{name}.dead")
-    for _, properties, _ in channel.consume(f"{name}.dead", auto_ack=True, inactivity_timeout=30):
+    declare_filled(channel, f"{name}.dead")
+    for _, properties, _ in channel.consume(f"{name}.dead", auto_ack=True, inactivity_timeout=60):
         assert properties is not None and properties.message_id == sent
         assert properties.headers["x-leveret-error"] == "no hare"
         break

@@ -23,10 +23,10 @@ from leveret.contrib import relay as relaying
 from leveret.contrib.relay import Row
 from leveret.contrib.sqlalchemy import Outbox
 from leveret.errors import ConnectionLost, TaskError
-from leveret.tasks import WorkQueue
+from leveret.tasks import Unique, WorkQueue, chain
 from leveret.testing.harness import Harness
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class Clock:
@@ -141,6 +141,20 @@ def test_a_delay_counts_from_the_sending(outbox: Outbox, engine: Engine, work_qu
 # ---- failures
 
 
+def test_what_expires_counts_from_the_sending_however_late_it_is_relayed(
+    outbox: Outbox, engine: Engine, work_queue: Harness, clock: Clock
+) -> None:
+    note = outbox.work.tasks["note"]
+    clock.ms = int(work_queue.now.timestamp() * 1000)
+    with Session(engine) as session, session.begin():
+        outbox.send(session, note.options(expires=60).call(1))
+        outbox.send(session, note.options(expires=timedelta(days=1), delay=10).call(2))
+    clock.ms += 120_000
+    work_queue.travel(120)
+    outbox.relay_once(engine)
+    assert [getattr(run.outcome, "reason", "done") for run in work_queue.drain()] == ["expired", "done"]
+
+
 def test_a_relay_whose_broker_is_away_keeps_everything(outbox: Outbox, engine: Engine, work_queue: Harness) -> None:
     ids = send(outbox, engine, 1, 2)
     url, outbox.work.url = outbox.work.url, "amqp://127.0.0.1:1"
@@ -205,6 +219,37 @@ def test_a_result_is_refused_for_the_relay_would_get_it(outbox: Outbox, engine: 
         outbox.send(session, note.options(result=True).call(1))
 
 
+def test_a_workflow_is_refused_for_it_is_no_single_message(outbox: Outbox, engine: Engine) -> None:
+    note = outbox.work.tasks["note"]
+    with Session(engine) as session, pytest.raises(TaskError, match="have one of your tasks send the workflow"):
+        outbox.send(session, chain(note.call(1), note.call(2)))  # type: ignore[arg-type]
+
+
+def test_of_unique_tasks_the_first_that_is_relayed_is_sent_and_those_of_tenants_go_to_their_lanes(
+    outbox: Outbox, engine: Engine, work: WorkQueue
+) -> None:
+    once = work.task(name="once", queue="outbox.unique", unique=Unique(until_done=True))(lambda number: None)
+    turns = work.task(name="turns", queue="outbox.fair", fair="tenant")(_turn)
+    with Session(engine) as session, session.begin():
+        for number in (1, 2, 1):
+            outbox.send(session, once.call(number))
+        outbox.send(session, turns.call("one"))
+    while outbox.relay_once(engine):
+        pass
+    assert left(outbox, engine) == 0
+    with connect_blocking(work.broker_url()) as connection:
+        channel = connection.channel()
+        there = {
+            queue: channel.queue_declare(queue, passive=True).messages
+            for queue in ("outbox.unique", "leveret.lane.outbox%2Efair.of.one")
+        }
+    assert there == {"outbox.unique": 1, "leveret.lane.outbox%2Efair.of.one": 1}
+
+
+def _turn(tenant: str) -> None:
+    """Whose turn it is."""
+
+
 def test_a_priority_goes_along_and_one_that_the_queue_does_not_know_is_refused(
     outbox: Outbox, engine: Engine, work_queue: Harness
 ) -> None:
@@ -248,7 +293,7 @@ RELAY = """
 import os, signal, sys
 from sqlalchemy import create_engine
 from leveret.contrib import sqlalchemy
-from leveret.tasks import WorkQueue
+from leveret.tasks import Unique, WorkQueue, chain
 
 def publish_and_die(*arguments):
     result = publish(*arguments)

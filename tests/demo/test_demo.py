@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 LIMIT_S = 120
 
@@ -28,6 +31,31 @@ def test_a_worker_is_killed_and_every_task_done(tmp_path: Path) -> None:
     assert "killed with SIGKILL" in ended.stdout
     assert "✗" in ended.stdout
     assert re.search(r"^31\.5 MB compressed to \d+\.\d MB, ", ended.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_whatever_ends_it_ends_what_it_started(tmp_path: Path, number: int) -> None:
+    for name in range(200):
+        (tmp_path / f"{name}.txt").write_bytes(os.urandom(1 << 20))
+    command = [sys.executable, "-m", "leveret", "demo", str(tmp_path), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        while "done" not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        started = descendants(process.pid)
+        assert len(started) >= 4, "a broker, a supervisor and two workers"
+        process.send_signal(number)
+        assert process.wait(LIMIT_S) == 130
+        assert process.stderr.read().endswith("everything the demo started has ended\n")
+    assert not [pid for pid in started if Path(f"/proc/{pid}/cmdline").exists()]
+
+
+def descendants(pid: int) -> list[int]:
+    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [grandchild for child in children for grandchild in descendants(child)]
 
 
 def test_a_directory_without_files_is_refused(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_what_fails_too_often_is_dead_lettered(
         heard.word("attempt", str(never))
     with own_broker.connect() as connection:
         # A consumer, for it waits; dead-lettering takes its time.
-        for _, properties, body in connection.channel().consume("archive.XQ", inactivity_timeout=30):
+        for _, properties, body in connection.channel().consume("archive.XQ", inactivity_timeout=60):
             assert body is not None, "nothing was dead-lettered"
             assert json.loads(body)["args"] == [str(never)]
             death = properties.headers["x-death"][0]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,8 +17,9 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 
 from brokers import Broker
 from examples.programs import EXAMPLES, Heard, leveret_worker
+from examples.snippets import run, runs
 from leveret.tasks import WorkQueue, ladder, message, outcome
-from worker.support import declare
+from worker.support import declare, declare_filled
 
 PAGE = (EXAMPLES.parent / "docs" / "message-format.md").read_text()
 APP = """
@@ -76,8 +75,8 @@ def sent_by_a_stranger(channel: BlockingChannel, queue: str, task: str, body: ob
 
 
 def next_in(channel: BlockingChannel, queue: str) -> tuple[Any, bytes]:
-    declare(channel, queue)
-    for method, properties, body in channel.consume(queue, inactivity_timeout=30):
+    declare_filled(channel, queue)
+    for method, properties, body in channel.consume(queue, inactivity_timeout=60):
         assert method is not None, f"nothing came into {queue}"
         channel.basic_ack(method.delivery_tag)
         return properties, body
@@ -87,18 +86,19 @@ def next_in(channel: BlockingChannel, queue: str) -> tuple[Any, bytes]:
 def test_every_header_and_reason_stands_on_the_page() -> None:
     headers = {value for name, value in vars(message).items() if name.isupper() and str(value).startswith("x-leveret-")}
     reasons = (outcome.UNKNOWN_TASK, outcome.ARGUMENTS, outcome.PROPERTIES, outcome.ATTEMPTS)
-    reasons += (outcome.CRASHES, outcome.REJECTED, outcome.NOT_RETRIED)
+    reasons += (outcome.CRASHES, outcome.REJECTED, outcome.NOT_RETRIED, outcome.WORKFLOW)
     assert [name for name in sorted(headers) if f"`{name}`" not in PAGE] == []
     assert [reason for reason in reasons if not re.search(rf"^    {reason} ", PAGE, re.MULTILINE)] == []
 
 
+@runs("message-format.md", 0)
 def test_the_page_s_program_sends_a_task_that_a_worker_runs(
-    broker: Broker, worker: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blocks: list[str], broker: Broker, worker: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AMQP_URL", broker.url)
-    program = block("python")
+    program = blocks[0]
     assert block("json").strip() in program
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
+    run(program, tmp_path)
     assert worker.word("resized") == "PosixPath hare.png 200"
 
 

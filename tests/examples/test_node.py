@@ -175,13 +175,18 @@ def test_what_node_rejects_is_parked_at_once(
 def test_the_task_of_a_killed_node_worker_is_done_by_another(
     broker: Broker, folder: Path, heard: Heard, node_worker: Callable[[], Program], tmp_path: Path
 ) -> None:
-    """The file is a named pipe: that it can be opened for writing says that the worker reads, and waits."""
+    """The file is a named pipe: that it can be opened for writing says that the worker reads, and waits.
+
+    The other one finds another pipe of that name: the end of the first is not its affair.
+    """
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     first = node_worker()
     ask_node(broker, folder, pipe)
     with pipe.open("wb"):
         node_worker()
+        pipe.unlink()
+        os.mkfifo(pipe)
         first.kill()
     with pipe.open("wb") as other_end:
         other_end.write(b"hare")
@@ -240,6 +245,7 @@ def test_a_node_worker_ends_with_an_error_when_its_broker_does(
         ("digest", b"no JSON", {}, "arguments"),
         ("digest", b"[]", {}, "arguments"),
         ("digest", b"{}", {"x-leveret-crashes": 6}, "crashes"),
+        ("digest", b"{}", {"x-leveret-workflow": "flow"}, "workflow"),
     ],
 )
 def test_node_parks_what_it_cannot_run(

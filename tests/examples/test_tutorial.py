@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers import Broker, RabbitMQ
+from brokers import Broker
 
 TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorial"
 SENDERS = ("new_task.py", "leveret_new_task.py")
@@ -94,8 +94,7 @@ def test_confirmed_tasks_of_either_sender_survive_kill_9_of_the_broker(
     tasks = [(f"task {number}", sender) for number, sender in enumerate(SENDERS * 2)]
     for text, sender in tasks:
         new_task(own_broker, text, sender)
-    if isinstance(own_broker, RabbitMQ):  # it writes what was declared to disk at its leisure
-        own_broker.control("eval", "mnesia:sync_log().")
+    own_broker.keep_declared()
     own_broker.kill()
     own_broker.start()
     worker = spawn(program)

@@ -30,12 +30,18 @@ class Api:
     def __call__(
         self, method: str, path: str, body: Any = None, text: str | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
+        return self.at(method, "/api" + path, body, text, headers)
+
+    def at(
+        self, method: str, path: str, body: Any = None, text: str | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """The same at a path that is not the API's."""
         connection = http.client.HTTPConnection("127.0.0.1", self.broker.management_port, timeout=30)
         sent = text if text is not None else None if body is None else json.dumps(body)
         token = base64.b64encode(self.user.encode()).decode()
         connection.request(
             method,
-            "/api" + path,
+            path,
             sent,
             {"Authorization": f"Basic {token}", "Content-Type": "application/json", **(headers or {})},
         )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from brokers import Leveret
+from management.support import Api
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,9 @@ def test_a_mistake_on_the_command_line_says_what_is_wrong(arguments: list[str], 
 def test_version_tells_how_it_was_built() -> None:
     done = subprocess.run([sys.executable, "-m", "leveret", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("leveret 0.1.0, ") and ("compiled" in done.stdout or "pure Python" in done.stdout)
+
+
+def test_a_slash_at_the_end_of_a_path_means_nothing_but_two_do(api: Api, name: str) -> None:
+    api("PUT", f"/queues/%2F/{name}/", {})
+    assert api("GET", f"/queues/%2F/{name}/").json["name"] == name
+    assert [api("GET", path).status for path in ("/queues/", "/overview/", "/queues//")] == [200, 200, 404]

@@ -80,7 +80,7 @@ class Acts:
         address = life.world.address("late" if exchange else route, exchange=exchange)
         header = header_payload(len(body), encode_properties(properties))
         life.broker.routers["/"].publish(life.publisher, address, header, body)
-        life.confirmed()
+        life.confirmed(life.here())
 
     def _body(self, number: int) -> bytes:
         """Its number, and octets that follow from that alone."""

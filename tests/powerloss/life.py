@@ -131,7 +131,7 @@ class Life:
     def end(self) -> None:
         self.finish_slices()
         self.store.close()
-        self.confirmed()
+        self.confirmed(self.here())
 
     # ---- the store's thread
 
@@ -151,8 +151,9 @@ class Life:
     def report(self) -> None:
         """What the thread reported comes in; the next batch is handed over and committed."""
         if self._calls:
+            here = self.here()  # while the report comes in, the thread may be at the next batch already
             self._calls.popleft()()
-            self.confirmed()
+            self.confirmed(here)
             self.look()
             self._await_commit()
 
@@ -207,13 +208,13 @@ class Life:
 
         self.store.after_commit(promised)
 
-    def confirmed(self) -> None:
+    def confirmed(self, here: int) -> None:
         confirms = self.publisher.confirms
         if confirms is not None:
             _, upto, singles = confirms.take()
             for sequence in [number for number in self.waiting if number <= upto] + singles:
                 for step in self.waiting.pop(sequence, []):
-                    step.promised = self.here()
+                    step.promised = here
 
     def look(self) -> None:
         """What consumers were given since: for these it is known where they are."""

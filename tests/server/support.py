@@ -11,7 +11,7 @@ from leveret.wire.connection import Connection
 
 class Raw:
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.wire = Connection(False)
         self.events: list[e.Event] = []
 

@@ -49,7 +49,10 @@ def raw(leveret: Leveret) -> Iterator[Callable[[], Raw]]:
 Connect = Callable[[], Raw]
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x01\x01\x08\x00", os.urandom(64)])
+@pytest.mark.parametrize(
+    "data",
+    [b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x01\x01\x08\x00", pytest.param(os.urandom(64), id="random")],
+)
 def test_a_wrong_protocol_header_is_answered_with_ours_and_the_end(raw: Connect, data: bytes) -> None:
     client = raw()
     client.send(data)
@@ -196,7 +199,7 @@ def test_sigterm_tells_clients_320_and_exits_0(tmp_path: object) -> None:
         code, text = client.refusal()
         assert (code, text) == (320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
         client.say(0, m.ConnectionCloseOk())
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         client.close()
     finally:
         own.remove()

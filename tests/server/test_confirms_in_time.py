@@ -9,7 +9,7 @@ from leveret.client import BasicProperties, Delivery, connect, looping
 
 COUNT = 2_000
 ACKNOWLEDGED = 50
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def test_consumers_that_stop_acknowledging_do_not_keep_a_publisher_waiting(broker: Broker, name: str) -> None:

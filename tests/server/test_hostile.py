@@ -26,8 +26,8 @@ from server.support import Raw
 from server.test_bad_input import frame, rss_bytes
 
 SETTINGS = "[limits]\nhandshake_s = 0.4\nclose_s = 0.4\nheartbeat_s = 0\nmessage_bytes_max = 33554432\n"
-CUT_OFF_S = 5.0
-"""Long enough for a busy machine; what is measured against it takes a tenth of that."""
+CUT_OFF_S = 15.0
+"""Long enough for a busy machine; what is measured against it takes a thirtieth of that."""
 
 
 class Impatient(Leveret):
@@ -135,7 +135,7 @@ def test_a_handshake_that_is_over_in_the_piece_in_which_it_goes_on(connect: Conn
 
 
 def test_over_tls_as_well(connect: Connect, broker: Leveret, authority: Authority) -> None:
-    plain = socket.create_connection(("127.0.0.1", broker.tls_port), timeout=20)
+    plain = socket.create_connection(("127.0.0.1", broker.tls_port), timeout=60)
     with authority.context().wrap_socket(plain, server_hostname="localhost") as link:
         assert 0.2 < trickled(link, 1) < CUT_OFF_S
 
@@ -146,7 +146,7 @@ def test_a_handshake_of_tls_octet_by_octet_is_cut_off(connect: Connect, broker: 
     with pytest.raises(ssl.SSLWantReadError):
         hello.do_handshake()
     begun = time.monotonic()
-    with socket.create_connection(("127.0.0.1", broker.tls_port), timeout=20) as link:
+    with socket.create_connection(("127.0.0.1", broker.tls_port), timeout=60) as link:
         try:
             for octet in outgoing.read()[:-1]:
                 link.sendall(bytes((octet,)))
@@ -356,7 +356,7 @@ def test_a_flood_beyond_the_systems_limit_of_files_leaves_the_store_its_own(tmp_
         port = int(process.stdout.readline().split(":")[2].split()[0].rstrip(":"))
         early = Raw(port).open()
         for _ in range(400):
-            flood.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+            flood.append(socket.create_connection(("127.0.0.1", port), timeout=60))
         early.say(1, m.ConfirmSelect())
         assert isinstance(early.method(), m.ConfirmSelectOk)
         for number in range(20):

@@ -22,7 +22,7 @@ from brokers import Leveret
 from leveret.store.store import FILE_NAME
 
 BODY = b"x" * 4096
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 SHIM = r"""
 #define _GNU_SOURCE
@@ -289,11 +289,13 @@ def test_on_a_slow_disk_confirms_are_late_and_everything_else_is_not(
         channel = connection.channel()
         channel.queue_declare("fast")
         publisher.until(1)
-        began = time.monotonic()
+        took: list[float] = []
         for _ in range(200):
+            began = time.monotonic()
             channel.basic_publish("", "fast", b"x")
             assert next(channel.consume("fast", auto_ack=True, inactivity_timeout=WAIT_S))[0] is not None
-        assert time.monotonic() - began < 2, "what does not need the disk waited for it"
+            took.append(time.monotonic() - began)
+        assert sorted(took)[100] < 0.5, "what does not need the disk waited for it"
     publisher.until(2)
     assert publisher.is_alive()
     file.write_text("")

@@ -96,7 +96,7 @@ def test_the_broker_stops_while_handshakes_are_under_way(broker: Leveret, author
             while True:
                 open_connection.process_data_events(time_limit=10)
         assert closed.value.reply_code == 320
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 class OnlyNewest(Leveret):

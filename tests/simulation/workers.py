@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from leveret.client import BasicProperties, Channel, Connection, Delivery
 from leveret.errors import ConnectionLost, LeveretError, WaitTimeout
 from leveret.tasks import Queue
+from leveret.worker.pace import Pace
 from leveret.worker.settle import acknowledge
 from leveret.worker.slots import Slots
 from leveret.worker.source import Source
@@ -243,7 +244,7 @@ class Booked(Slots):
 
 class Tended(Source):
     def __init__(self, pool: Pool, connection: Connection, queue: str) -> None:
-        super().__init__(connection, Queue(queue), pool.slots, backoff=pool.backoff())
+        super().__init__(connection, Queue(queue), pool.slots, Pace(), backoff=pool.backoff())
         self._pool = pool
 
     async def _consume(self) -> None:

@@ -8,7 +8,7 @@ from leveret.store.batch import POSITION_BITS, Record
 from leveret.store.database import Database, Row
 from leveret.store.store import Store
 
-WAIT_S = 30
+WAIT_S = 60.0
 
 
 class Message(Record):

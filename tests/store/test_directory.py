@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leveret.store.directory import make_directory
+from leveret.store.schema import open_database
 
 
 @pytest.fixture
@@ -48,3 +49,13 @@ def test_a_failed_sync_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output"):
         make_directory(tmp_path / "data")
+
+
+def test_it_is_for_its_owner_only(tmp_path: Path) -> None:
+    make_directory(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+def test_what_is_in_a_directory_that_others_may_read_is_for_its_owner_only(tmp_path: Path) -> None:
+    open_database(tmp_path / "leveret.db").close()
+    assert (tmp_path / "leveret.db").stat().st_mode & 0o077 == 0

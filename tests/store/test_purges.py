@@ -35,7 +35,7 @@ def opened(directory: Path) -> tuple[Bench, HeldSlices]:
 
 def release(disk: HeldSlices) -> None:
     disk.released.set()
-    assert disk.finished.wait(30)
+    assert disk.finished.wait(60)
 
 
 def filled(directory: Path) -> tuple[Bench, HeldSlices]:
@@ -132,7 +132,7 @@ def test_a_purge_and_the_deletion_that_follows_are_each_finished(tmp_path: Path)
     assert gone == []
     disk.released.set()
     while not gone:
-        bench.calls.get(timeout=20)()
+        bench.calls.get(timeout=60)()
     assert bench.positions(1) == []
     bench.store.close()
     assert opened(tmp_path)[0].recovered.dead == []
@@ -148,7 +148,7 @@ class EndInside(Database):
 
     def delete_slice(self, first: int, last: int) -> bool:
         self.entered.set()
-        assert self.awaited.wait(30)
+        assert self.awaited.wait(60)
         return super().delete_slice(first, last)
 
 
@@ -163,7 +163,7 @@ def test_an_end_while_the_last_slice_goes_is_an_orderly_one(tmp_path: Path) -> N
     bench.settle()
     bench.store.purge(1, 0, 0, 1, 1)
     bench.commit()
-    assert disk.entered.wait(30)
+    assert disk.entered.wait(60)
     committer.thread.join = lambda: (disk.awaited.set(), join())
     bench.store.close()
     while not bench.calls.empty():

@@ -22,7 +22,7 @@ from leveret.store.database import Database, Row, Work
 from leveret.store.store import Store
 from store.support import Message
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Bench:

@@ -19,7 +19,7 @@ from leveret.tasks.outbox import Outbox, Parcel
 from simulation.actors import PORT
 from simulation.world import World
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def end_broker(place: Path) -> None:
     for process in local._started:
         if process.pid == pid:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
             return
     if pid:
         with socket.socket(socket.AF_UNIX) as watch:
@@ -105,7 +105,7 @@ def test_a_broker_that_was_killed_is_started_again_over_its_data(project: Path) 
     local.broker_url(None)
     killed = local._started[-1]
     killed.kill()
-    killed.wait(30)
+    killed.wait(60)
     assert (project / ".leveret" / "broker.sock").exists()
     local.broker_url(None)
     assert local._started[-1] is not killed
@@ -168,7 +168,7 @@ def test_a_one_file_program_needs_no_set_up_at_all(project: Path) -> None:
     assert program.stdout is not None
     assert program.stdout.readline() == "hello bob\n"
     program.send_signal(signal.SIGTERM)
-    assert program.wait(30) == 0
+    assert program.wait(60) == 0
     program.stdout.close()
 
 
@@ -179,14 +179,14 @@ def test_a_worker_starts_it_again(project: Path) -> None:
     note = work.task(name="note")(done.put)
     with working(work):
         note.send(1)
-        assert done.get(timeout=30) == 1
+        assert done.get(timeout=60) == 1
         killed = int((project / ".leveret" / "broker.pid").read_text())
         os.kill(killed, signal.SIGKILL)
-        next(process for process in local._started if process.pid == killed).wait(30)
+        next(process for process in local._started if process.pid == killed).wait(60)
         deadline = time.monotonic() + 30
         while not local.accepts(project / ".leveret" / "broker.sock"):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         note.send(2)
-        while (told := done.get(timeout=30)) != 2:  # the kill may have come before the acknowledgement of 1
+        while (told := done.get(timeout=60)) != 2:  # the kill may have come before the acknowledgement of 1
             assert told == 1

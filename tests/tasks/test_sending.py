@@ -13,8 +13,9 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
-from leveret.errors import ConnectionLost, PartlySent, TaskError
-from leveret.tasks import WorkQueue
+from leveret.errors import ConnectionLost, Nacked, PartlySent, TaskError
+from leveret.tasks import WorkQueue, sender
+from leveret.tasks.outbox import Parcel
 from worker.support import declare
 
 
@@ -152,7 +153,7 @@ def test_coroutines_send_many_and_some_of_them_later(work: WorkQueue, channel: B
     calls = [task.options(delay=0.2).call(1), task.call(2)]
     later, now = asyncio.run(work.send_many_async(calls))
     came = []
-    for method, properties, _ in channel.consume(task.queue, auto_ack=True, inactivity_timeout=30):
+    for method, properties, _ in channel.consume(task.queue, auto_ack=True, inactivity_timeout=60):
         assert method is not None
         came.append(properties.message_id)
         if len(came) == 2:
@@ -177,3 +178,24 @@ def test_a_queue_deleted_meanwhile_is_declared_again_also_for_many(work: WorkQue
     channel.queue_delete(task.queue)
     work.send_many([task.call(1), task.call(2)])
     assert sorted(json.loads(body)["args"][0] for _, body in taken(channel, task.queue)) == [1, 2]
+
+
+def test_what_was_refused_is_sent_again_within_what_is_left_of_its_time(
+    work: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.tasks["add"].send(1)
+    given: list[float] = []
+
+    def refuse(_: object, parcel: Parcel) -> asyncio.Future[None]:
+        raise Nacked("by a queue that is choosing its leader")
+
+    async def put(_: object, parcel: Parcel, timeout_s: float) -> None:
+        given.append(timeout_s)
+
+    clock = iter([100.0, 107.0, 200.0, 209.0])
+    monkeypatch.setattr(sender._Open, "post", refuse)
+    monkeypatch.setattr(sender._Open, "put", put)
+    monkeypatch.setattr(sender, "_now_s", lambda: next(clock))
+    work.tasks["add"].send(1)
+    asyncio.run(work.tasks["add"].send_async(1))
+    assert given == [work.send_timeout_s - 7, work.send_timeout_s - 9]

@@ -144,3 +144,37 @@ def test_an_annotation_that_means_nothing_at_run_time_is_a_task_error() -> None:
 
     with pytest.raises(TaskError, match="Nowhere"):
         Signature(task, "t").encode((1,), {})
+
+
+def test_how_a_call_is_bound_is_the_same_read_quickly_and_closely() -> None:
+    def task(first: int, second: int = 2, third: int = 3, *, fourth: int = 4) -> None: ...
+
+    signature = Signature(task, "t")
+    names = ["first", "second", "third", "fourth"]
+    for positional in range(5):
+        for mask in range(16):
+            named = {name: 10 + place for place, name in enumerate(names) if mask >> place & 1}
+            body = msgspec.json.encode({"args": list(range(positional)), "kwargs": named})
+            quickly = signature._read_quickly(body)
+            try:
+                closely = signature._read_closely(body)
+            except TaskError:
+                closely = None
+            assert quickly == closely, body
+
+
+def test_a_class_that_compares_oddly_is_an_argument_like_any_other() -> None:
+    @dataclass
+    class Odd:
+        value: int
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("not to be compared")
+
+    def task(odd: Odd) -> None: ...
+
+    task.__annotations__["odd"] = Odd
+    _, kwargs = Signature(task, "t").decode(b'{"kwargs": {"odd": {"value": 3}}}')
+    args, _ = Signature(task, "t").decode(b'{"args": [{"value": 3}]}')
+    assert args[0].value == 3
+    assert not kwargs

@@ -116,3 +116,12 @@ def test_what_programs_need_is_at_the_top_of_the_package_and_loaded_when_it_is_a
         assert getattr(leveret, name) is getattr(leveret.tasks, name)
     with pytest.raises(AttributeError, match="no attribute 'Hare'"):
         _ = leveret.Hare
+
+
+def test_an_option_that_there_is_not_is_a_type_error_that_names_those_there_are() -> None:
+    work = WorkQueue("amqp://nowhere")
+    with pytest.raises(TypeError, match=r"no option 'qeue'; it has aliases, cancellable"):
+        work.task(qeue="slow")  # type: ignore[call-overload]
+    task = work.task(lambda: None, name="none")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"no option 'dealy'"):
+        task.options(dealy=3)

@@ -11,7 +11,7 @@ import pytest
 
 from brokers import Broker
 from leveret.errors import TaskCancelled
-from leveret.tasks import Retries, WorkQueue, current_message
+from leveret.tasks import Retries, WorkQueue, chain, current_message, group
 from leveret.testing.foreign import LATE_MS, NAME
 from leveret.testing.harness import Harness, harness
 
@@ -112,3 +112,41 @@ def test_the_next_test_begins_with_empty_queues(
             assert one.enqueued() == []
             note.send()
             note.options(delay=timedelta(days=1)).send()
+
+
+def test_workflows_run_to_their_end(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    @leveret_app.task
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @leveret_app.task
+    def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    sent = chain(add.call(1, 2), group([add.partial(1), add.partial(2)]), total.partial()).send()
+    work_queue.drain()
+    assert sent.result() == 9
+
+
+def test_tenants_tasks_are_found_run_and_emptied(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    done: list[str] = []
+
+    @leveret_app.task(fair="customer")
+    def mail(customer: str) -> None:
+        done.append(customer)
+
+    leveret_app.send_many([mail.call("a") for _ in range(3)])
+    assert [one.args for one in work_queue.enqueued(mail)] == [("a",)] * 3
+    work_queue.drain()
+    assert done == ["a"] * 3
+    mail.send("b")
+    work_queue.place.empty([leveret_app.default_queue])
+    assert work_queue.enqueued() == []
+
+
+def test_schedules_are_served_by_the_real_clock(leveret_app: WorkQueue, work_queue: Harness) -> None:
+    leveret_app.schedule(every=1)(leveret_app.task(name="tidy")(lambda: None))
+    runs = work_queue.drain(until=2)
+    assert len(runs) == len({run.id for run in runs}) >= 2
+    with pytest.raises(SkipTest, match="no virtual clock"):
+        work_queue.drain(until=3600)

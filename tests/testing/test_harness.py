@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from leveret.client.blocking import connect_blocking
 from leveret.errors import TaskCancelled, TaskError, TaskFailed, TimeLimitExceeded, WaitTimeout
 from leveret.tasks import (
     Cancelled,
+    Chain,
     Done,
     Failed,
     Message,
@@ -26,9 +28,13 @@ from leveret.tasks import (
     Retries,
     Retry,
     WorkQueue,
+    chain,
     current_message,
     current_task,
+    group,
+    inject,
 )
+from leveret.tasks.schedules import CatchUp
 from leveret.testing.harness import Harness, harness
 
 DAY = timedelta(days=1)
@@ -405,7 +411,7 @@ def test_a_death_that_never_came_fails_the_test() -> None:
 
 # ---- results, cancelling, limits
 
-RESULT_S = 10.0
+RESULT_S = 60.0
 
 
 def test_a_task_that_was_drained_has_its_result(work: WorkQueue, work_queue: Harness) -> None:
@@ -526,18 +532,84 @@ def test_what_goes_first_by_its_priority_runs_first(work: WorkQueue, work_queue:
     assert done == [2, 1]
 
 
-def test_schedules_go_by_no_clock_here(work: WorkQueue, work_queue: Harness) -> None:
-    done: list[int] = []
+# ---- schedules
 
-    @work.schedule(every=0.1)
+
+def test_a_schedule_runs_at_each_due_time_once_in_its_time_zone(work: WorkQueue, work_queue: Harness) -> None:
+    ran: list[datetime] = []
+
+    @work.schedule("30 2 * * *", tz="Europe/Berlin", catch_up="none")
     @work.task
-    def note() -> None:
-        done.append(1)
-        threading.Event().wait(0.5)
+    def tidy() -> None:
+        ran.append(work_queue.now)
 
-    note.send()
-    work_queue.drain(until=60)
-    assert (done, work_queue.enqueued()) == ([1], [])
+    schedule = work.schedules["tidy"]
+    clocks_change = datetime(work_queue.now.year + 1, 3, 31, tzinfo=UTC) - timedelta(days=7)
+    work_queue.travel(clocks_change - work_queue.now)
+    due = schedule.upcoming(work_queue.now, 10)
+    work_queue.drain(until=9 * DAY)
+    assert len(ran) == 9 and len({time.hour for time in due}) == 2
+    work_queue.drain()
+    assert len(ran) == 9
+    work_queue.drain(until=DAY)
+    assert all(abs(one - other) < timedelta(seconds=1) for one, other in zip(ran, due, strict=True))
+
+
+def test_schedules_delays_and_retries_run_in_the_order_of_their_times(work: WorkQueue, work_queue: Harness) -> None:
+    ran: list[tuple[str, float]] = []
+    begin = work_queue.now
+
+    def note(text: str) -> None:
+        ran.append((text, (work_queue.now - begin).total_seconds() / 60))
+
+    work.schedule(every=timedelta(minutes=20), args=("often",))(work.task(note))
+    first = (work.schedules["note"].next(begin) - begin).total_seconds() / 60
+    work.tasks["note"].options(delay=60 * (first + 5)).send("later")
+    work_queue.drain(until=60 * (first + 30))
+    assert [text for text, _ in ran] == ["often", "later", "often"]
+    assert [time for _, time in ran] == pytest.approx([first, first + 5, first + 20], abs=0.1)
+
+
+@pytest.mark.parametrize(("catch_up", "count"), [("last", 1), ("all", 24), ("none", 0)])
+def test_what_passed_without_a_worker_is_made_up_for_as_the_schedule_says(
+    work: WorkQueue, work_queue: Harness, catch_up: CatchUp, count: int
+) -> None:
+    work.schedule("30 * * * *", catch_up=catch_up)(work.task(name="tidy")(lambda: None))
+    to_the_hour = timedelta(hours=1) - (work_queue.now - work_queue.now.replace(minute=0, second=0, microsecond=0))
+    work_queue.travel(to_the_hour)
+    work_queue.drain()
+    work_queue.travel(DAY)
+    assert work_queue.enqueued() == []
+    assert len(work_queue.drain()) == count
+    assert len(work_queue.drain(until=DAY)) == 24
+
+
+def test_a_scheduled_task_whose_worker_dies_runs_again_and_its_next_time_comes(
+    work: WorkQueue, work_queue: Harness
+) -> None:
+    work.schedule(every=60, jitter=10)(work.task(name="tidy")(lambda: None))
+    work_queue.kill_during("tidy")
+    first = work.schedules["tidy"].next(work_queue.now) - work_queue.now
+    runs = work_queue.drain(until=first + timedelta(seconds=120 + 15))
+    assert len({run.id for run in runs}) == 3 and len(runs) == 4
+    assert runs[0].id == runs[1].id and runs[0].outcome is None
+
+
+def test_one_that_fails_ends_the_drain_and_is_not_sent_again(work: WorkQueue, work_queue: Harness) -> None:
+    @work.schedule(every=60)
+    @work.task(retry=Retries(1))
+    def fail() -> None:
+        raise ValueError("no good")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no good"):
+            work_queue.drain(until=60)
+        assert work_queue.drain() == []
+
+
+def test_schedules_are_left_out_if_they_are_not_wanted(work: WorkQueue, work_queue: Harness) -> None:
+    work.schedule(every=0.1)(work.task(name="tidy")(lambda: None))
+    assert work_queue.drain(until=DAY, schedules=False) == []
 
 
 # ---- inline
@@ -679,3 +751,161 @@ def test_no_threads_are_left(work: WorkQueue, work_queue: Harness) -> None:
         note.send()
         work_queue.drain()
     assert threading.active_count() == before
+
+
+# ---- workflows
+
+
+def test_drain_runs_workflows_to_their_end_and_over_deaths(work: WorkQueue, work_queue: Harness) -> None:
+    seen: list[list[int]] = []
+
+    @work.task
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @work.task
+    def collect(numbers: list[int]) -> int:
+        seen.append(numbers)
+        return sum(numbers)
+
+    sent = chain(
+        add.call(1, 2),
+        group([add.partial(number) for number in range(4)]),
+        collect.partial(),
+        add.options(delay=DAY).partial(100),
+    ).send()
+    work_queue.kill_during(add)
+    work_queue.drain()
+    assert seen == [[3, 4, 5, 6]] and not sent.done
+    work_queue.assert_enqueued(add, 18, 100)
+    work_queue.drain(until=DAY)
+    assert sent.result() == 118
+
+
+def test_drain_raises_what_a_workflow_cannot_go_on_with(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def lock() -> object:
+        return threading.Lock()
+
+    @work.task
+    def note(value: object) -> None: ...
+
+    chain(lock.call(), note.partial()).send()
+    with pytest.raises(TaskError, match="cannot be written as JSON"):
+        work_queue.drain()
+
+
+def test_inline_runs_workflows_in_the_process(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @work.task
+    async def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    flow = chain(
+        add.call(1, 2),
+        group([chain(add.partial(1), add.partial(1)), group([]), group([add.partial(2)]).then(total.partial())]),
+    )
+    with work_queue.inline():
+        assert flow.send().result(0) == [5, [], 5]
+        assert group([add.call(1, 2), add.call(3, 4)]).then(total.partial()).send().result(0) == 10
+        assert asyncio.run(sent_async(flow)) == [5, [], 5]
+
+
+async def sent_async(flow: Chain[list[object]]) -> list[object]:
+    return await (await flow.send_async()).result_async(0)
+
+
+def test_inline_raises_what_a_task_of_a_workflow_raises(work: WorkQueue, work_queue: Harness) -> None:
+    @work.task
+    def fail(number: int) -> None:
+        raise ValueError(f"{number} is no good")
+
+    @work.task
+    def one() -> int:
+        return 1
+
+    with work_queue.inline(), pytest.raises(ValueError, match="1 is no good"):
+        chain(one.call(), fail.partial()).send()
+
+
+# ---- what is injected
+
+
+def test_a_provider_is_replaced_in_a_worker_and_inline_too(work: WorkQueue, work_queue: Harness) -> None:
+    said: list[str] = []
+
+    def open_session() -> Iterator[str]:
+        yield "the real one"
+
+    def fake() -> Iterator[str]:
+        yield "fake"
+        said.append("closed")
+
+    @work.task
+    def charge(order: int, db: str = inject(open_session)) -> None:
+        said.append(db)
+
+    @work.task
+    async def refund(order: int, db: str = inject(open_session, scope="process")) -> None:
+        said.append(db)
+
+    with work.override(open_session, fake):
+        charge.send(7)
+        refund.send(7)
+        work_queue.drain()
+        with work_queue.inline():
+            charge.send(7)
+    assert said.count("fake") == said.count("closed") == 3
+    charge.send(7)
+    work_queue.drain()
+    assert said[-1] == "the real one"
+
+
+def test_a_failing_provider_ends_the_drain(work: WorkQueue, work_queue: Harness) -> None:
+    def away() -> str:
+        raise OSError("the database is away")
+
+    @work.task
+    def charge(order: int, db: str = inject(away)) -> None: ...
+
+    charge.send(7)
+    with pytest.raises(TaskError, match="the database is away"):
+        work_queue.drain()
+    work_queue.assert_enqueued(charge, 7)
+
+
+# ---- what expires
+
+
+def test_what_expires_does_so_by_the_time_of_the_test(work: WorkQueue, work_queue: Harness) -> None:
+    ran: list[int] = []
+
+    @work.task(expires=timedelta(minutes=5))
+    def ask(number: int) -> None:
+        ran.append(number)
+
+    ask.send(1)
+    ask.options(delay=DAY).send(2)
+    work_queue.travel(timedelta(minutes=6))
+    ask.send(3)
+    runs = work_queue.drain(until=2 * DAY)
+    assert ran == [3, 2]
+    assert runs[0].outcome == Cancelled(reason="expired")
+
+
+# ---- results that are kept
+
+
+def test_a_result_is_kept_inline_and_by_the_worker_of_a_test(tmp_path: Path) -> None:
+    work = WorkQueue("amqp://nobody@nowhere.invalid", results_store=tmp_path / "results.sqlite")
+    total = work.task(name="total", keep_result=DAY)(sum)
+    with harness(work) as work_queue:
+        sent = total.send([1, 2, 3])
+        work_queue.drain()
+        with work_queue.inline():
+            again = total.send([4])
+    assert (sent.result(0), work.sent(again.id, total).result(0)) == (6, 4)
+    work.close()

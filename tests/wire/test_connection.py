@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.errors import ProtocolMisuse
@@ -123,7 +123,6 @@ def conversation() -> bytes:
 
 
 @given(st.lists(st.integers(1, 3000), max_size=30))
-@settings(deadline=None)
 def test_any_chunking_gives_the_same_events(sizes: list[int]) -> None:
     data = conversation()
     whole = [told(event) for event in opened(frame_max=4096)[1].receive(data)]
@@ -145,7 +144,6 @@ def test_any_bytes_give_events_and_never_an_exception(data: bytes, after_opening
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_a_damaged_conversation_gives_events_and_never_an_exception(data: st.DataObject) -> None:
     sent = bytearray(conversation())
     for _ in range(data.draw(st.integers(1, 4))):

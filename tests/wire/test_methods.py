@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import fields
 
 import pika.spec
 import pytest
@@ -28,7 +27,7 @@ KINDS = {
 
 
 def any_method(cls: type[Method]) -> st.SearchStrategy[Method]:
-    return st.builds(cls, **{item.name: KINDS[str(item.type)] for item in fields(cls)})
+    return st.builds(cls, **{name: KINDS[cls.__annotations__[name]] for name in cls.__struct_fields__})
 
 
 @given(st.sampled_from(EVERY).flatmap(any_method))
@@ -82,8 +81,8 @@ def test_pika_writes_the_same_bytes(ours: Method, theirs: pika.amqp_object.Metho
 
 def used(cls: type[Method]) -> st.SearchStrategy[Method]:
     """Methods of the class as peers send them: reserved fields stay empty."""
-    named = [item for item in fields(cls) if not item.name.startswith("reserved")]
-    return st.builds(cls, **{item.name: KINDS[str(item.type)] for item in named})
+    named = [name for name in cls.__struct_fields__ if not name.startswith("reserved")]
+    return st.builds(cls, **{name: KINDS[cls.__annotations__[name]] for name in named})
 
 
 def plain(value: object) -> object:
@@ -93,7 +92,7 @@ def plain(value: object) -> object:
 
 @given(st.sampled_from(EVERY).flatmap(used))
 def test_pika_writes_and_reads_every_method_alike(ours: Method) -> None:
-    values = [getattr(ours, item.name) for item in fields(ours)]
+    values = [getattr(ours, name) for name in ours.__struct_fields__]
     kind = pika.spec.methods[ours.class_id << 16 | ours.method_id]
     theirs, read = kind(*values), kind(*([None] * len(values)))
     assert encode_method(ours)[4:] == b"".join(theirs.encode())
@@ -106,7 +105,7 @@ def test_pika_writes_and_reads_every_method_alike(ours: Method) -> None:
 @pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.name)
 def test_pika_knows_the_same_methods_as_synchronous_and_content_bearing(cls: type[Method]) -> None:
     theirs = pika.spec.methods[cls.class_id << 16 | cls.method_id]
-    assert cls.synchronous == theirs(*([None] * len(fields(cls)))).synchronous
+    assert cls.synchronous == theirs(*([None] * len(cls.__struct_fields__))).synchronous
     assert cls.has_content == pika.spec.has_content(theirs.INDEX)
 
 

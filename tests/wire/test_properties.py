@@ -36,7 +36,7 @@ any_properties = st.builds(
     app_id=texts,
     cluster_id=texts,
 )
-NAMES = tuple(BasicProperties.__dataclass_fields__)
+NAMES = tuple(BasicProperties.__struct_fields__)
 
 
 def seconds(value: object) -> object:

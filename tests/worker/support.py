@@ -15,10 +15,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leveret.client.looping import new_loop
@@ -26,7 +27,9 @@ from leveret.tasks import Queue, WorkQueue
 from leveret.worker.options import Options
 from leveret.worker.worker import Worker
 
-WITHIN_S = 30.0
+T = TypeVar("T")
+WITHIN_S = 60.0
+"""Only what fails waits so long."""
 
 
 @contextlib.contextmanager
@@ -50,6 +53,31 @@ def declare(channel: BlockingChannel, name: str) -> None:
     """As the work queue declares it, on either broker."""
     product = channel.connection._impl.server_properties["product"]
     channel.queue_declare(name, durable=True, arguments=Queue(name).arguments(product == "RabbitMQ"))
+
+
+def declare_filled(channel: BlockingChannel, name: str) -> None:
+    """Declare it, and wait until something is in it, so that it may be consumed from: RabbitMQ (3.10) ends the connection of
+    who consumes from a quorum queue that somebody else is just declaring (541)."""
+    declare(channel, name)
+    until(lambda: channel.queue_declare(name, passive=True).method.message_count)
+
+
+def until(true: Callable[[], T], within_s: float = WITHIN_S) -> T:
+    """What `true` says once that is not false, for what nobody tells: it is asked again and again."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while not (said := true()):
+        assert time.monotonic() < deadline, "it did not come to be"
+        pause.wait(0.01)
+    return said
+
+
+def until_ready(channel: BlockingChannel, queue: str, count: int) -> None:
+    """Wait until so many messages are ready: a broker may take a moment to count what was acknowledged."""
+    deadline = time.monotonic() + WITHIN_S
+    while (there := channel.queue_declare(queue, passive=True).method.message_count) != count:
+        assert time.monotonic() < deadline, f"{there} messages are ready in {queue}, not {count}"
+        channel.connection.process_data_events(0.02)
 
 
 class Lines:
@@ -113,7 +141,7 @@ def slow(name: str) -> None:
     tell("done", name, os.getpid())
 """
 
-MAIN = "import json, sys; from leveret.worker import main; sys.exit(main(sys.argv[1], **json.loads(sys.argv[2])))"
+MAIN = "import json, sys; from leveret.worker.entry import command; sys.exit(command(sys.argv[1], **json.loads(sys.argv[2])))"
 
 
 class Program:
@@ -122,6 +150,7 @@ class Program:
     def __init__(self, directory: Path, url: str, queue: str, more: str = "") -> None:
         self.directory = directory
         self.queue = queue
+        self._url = url
         self.file = directory / "program.py"
         self.file.write_text(PRELUDE.format(url=url, queue=queue) + more)
         for name in ("told", "gate"):
@@ -135,7 +164,11 @@ class Program:
         self.slow = self.work.task(name="slow")(_slow)
 
     def worker(self, **options: Any) -> tuple[subprocess.Popen[bytes], Lines]:
-        """`leveret.worker.main` in a process of its own; it and what it logs."""
+        """What `leveret worker` does, in a process of its own; it and what it logs."""
+        if options.get("processes", 1) > 1:  # as for declare_filled
+            connection = pika.BlockingConnection(pika.URLParameters(self._url))
+            declare(connection.channel(), self.queue)
+            connection.close()
         return self.start("-c", MAIN, "program.py", json.dumps(options))
 
     def start(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Lines]:

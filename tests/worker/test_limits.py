@@ -15,9 +15,10 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
+from leveret.client import Connection, connect
 from leveret.errors import TaskCancelled, TaskError, TaskFailed
 from leveret.tasks import Message, Middleware, Outcome, Retries, TimeLimitExceeded, WorkQueue, current_task
-from leveret.tasks.cancelling import MARK
+from leveret.tasks.cancelling import MARK, cancel, is_cancelled
 from worker.support import WITHIN_S, Program, working
 
 Said = SimpleQueue[Any]
@@ -188,6 +189,28 @@ def test_a_task_that_waits_in_its_queue_can_be_cancelled_if_it_says_so(work: Wor
             with pytest.raises(TaskCancelled):
                 one.result(WITHIN_S)
     assert said.qsize() == 10
+
+
+def test_a_worker_that_asks_while_somebody_cancels_does_not_take_the_mark_away(broker: Broker, name: str) -> None:
+    """It asks for the deletion of an empty mark, which the mark is for a moment."""
+
+    async def ask(asking: Connection, id: str) -> None:
+        channel = await asking.channel()  # which the answer closes if it is yes
+        for _ in range(4):
+            if await is_cancelled(channel, id):
+                return
+        await channel.close()
+
+    async def race() -> None:
+        async with await connect(broker.url) as asking, await connect(broker.url) as cancelling:
+            for number in range(20):
+                id = f"{name}.{number}"
+                asked = asyncio.create_task(ask(asking, id))
+                await cancel(cancelling, id, WITHIN_S)
+                await asked
+                assert await is_cancelled(await asking.channel(), id)
+
+    asyncio.run(race())
 
 
 def test_a_coroutine_cancels_and_an_async_task_that_runs_is_cancelled(work: WorkQueue, said: Said) -> None:

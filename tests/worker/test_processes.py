@@ -66,7 +66,7 @@ def test_a_child_killed_at_work_is_replaced_and_its_task_done(program: Program, 
 KILLER = """
 import signal
 
-@work.task
+@work.task(retry=Retries(first_s=0))
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -88,7 +88,9 @@ def test_a_task_that_kills_its_worker_is_parked_in_the_end_and_others_are_done(
     assert program.told.until("done other")
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(WITHIN_S) == 0
-    assert sum("(SIGKILL)" in line for line in log.to_the_end()) == 6
+    lines = log.to_the_end()
+    assert sum("(SIGKILL)" in line for line in lines) == 2, "from the third time on it has a process to itself"
+    assert sum("crashed task=kill" in line for line in lines) == 3
     assert left(channel, program.queue) == []
 
 
@@ -160,15 +162,21 @@ def test_a_signal_to_every_process_at_once_is_one_request_to_stop(program: Progr
     assert left(channel, program.queue) == []
 
 
-def test_children_of_a_killed_supervisor_finish_and_end(program: Program, channel: BlockingChannel) -> None:
-    supervisor, log = program.worker(threads=1)
-    program.slow.send("a")
-    program.slow.send("b")
-    program.started("a")
+@pytest.mark.parametrize("processes", [1, 3])
+def test_children_of_a_killed_supervisor_finish_and_end(
+    program: Program, channel: BlockingChannel, processes: int
+) -> None:
+    supervisor, log = program.worker(processes=processes, threads=1)
+    for number in range(processes + 1):
+        program.slow.send(f"t{number}")
+    for _ in range(processes):
+        program.started("t")
     supervisor.kill()
-    log.until("the supervisor is gone")
-    program.open_gate()
-    program.told.until("done a")
+    for _ in range(processes):
+        log.until("the supervisor is gone")
+    program.open_gate(processes)
+    for _ in range(processes):
+        program.told.until("done t")
     log.to_the_end()  # the log's pipe ends when the last of them has
     assert len(left(channel, program.queue)) == 1
 
@@ -208,6 +216,31 @@ def test_a_second_signal_ends_a_program_that_is_its_own_worker(
     process, log = program.start("program.py", "1")
     program.slow.send("a")
     program.started("a")
+    process.send_signal(signal.SIGTERM)
+    log.until("worker stopping running=1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WITHIN_S) == 0
+    log.to_the_end()
+    assert left(channel, program.queue) == [False]
+
+
+HELPED = """
+import asyncio, threading
+
+@work.task
+async def helped() -> None:
+    tell("helped")
+    await asyncio.to_thread(threading.Event().wait)
+"""
+
+
+def test_a_thread_that_a_task_asked_to_help_does_not_keep_its_worker(
+    make_program: MakeProgram, channel: BlockingChannel
+) -> None:
+    program = make_program(HELPED + MAIN)
+    process, log = program.start("program.py", "1")
+    program.work.task(name="helped")(lambda: None).send()
+    program.told.until("helped")
     process.send_signal(signal.SIGTERM)
     log.until("worker stopping running=1")
     process.send_signal(signal.SIGTERM)

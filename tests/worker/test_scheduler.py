@@ -14,20 +14,16 @@ from queue import SimpleQueue
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from brokers import Broker
-from leveret.client import BasicProperties
+from leveret.client import BasicProperties, connect
 from leveret.tasks import Failure, Message, WorkQueue, current_task
-from leveret.tasks.message import (
-    properties_crashed,
-    properties_failed,
-    properties_of,
-    properties_parked,
-    properties_unchanged,
-)
+from leveret.tasks.message import properties_crashed, properties_failed, properties_of
 from leveret.tasks.outbox import Parcel
 from leveret.tasks.schedules import Schedule
 from leveret.tasks.topology import SCHEDULER
+from leveret.worker.claims import Claims
 from worker.support import WITHIN_S, Lines, Program, working
 
 TICK = """
@@ -147,16 +143,51 @@ def test_a_scheduled_task_that_a_stopping_worker_puts_back_is_run_by_the_next(br
         assert begun.get(timeout=WITHIN_S) == 1
 
 
-def test_what_was_begun_claims_nothing_when_it_comes_again() -> None:
-    """Tried again, parked and requeued, or back from a worker that died."""
+def test_of_several_copies_of_an_id_one_has_the_claim_and_has_it_still_when_it_comes_back(
+    broker: Broker, name: str
+) -> None:
+    async def main() -> tuple[list[bool], list[bool]]:
+        async with await connect(broker.url) as connection:
+            claims = Claims(connection)
+            one_by_one = [await claims.take(name, copy) for copy in ("one", "another", "one", "another")]
+            asked = (claims.take(f"{name}.{number % 5}", str(number)) for number in range(20))
+            return one_by_one, list(await asyncio.gather(*asked))
+
+    one_by_one, at_once = asyncio.run(main())
+    assert one_by_one == [True, False, True, False]
+    assert [sum(at_once[id::5]) for id in range(5)] == [1] * 5
+
+
+def test_a_second_copy_that_comes_back_from_a_worker_that_died_before_it_asked_is_dropped(
+    broker: Broker, name: str
+) -> None:
+    done: SimpleQueue[str] = SimpleQueue()
+    work = WorkQueue(broker.url, name=name, default_queue=name)
+    tick = work.task(name="tick")(lambda: done.put("tick"))
+    last = work.task(name="last")(lambda: done.put("last"))
+    work.schedule(every=3600)(tick)
+    schedule = work.schedules.pop("tick")
+    first, second = (work.scheduled(schedule, datetime(2026, 1, 3, tzinfo=UTC)) for _ in range(2))
+    work._sender.send(first, WITHIN_S)
+    crashed = properties_crashed(Message(name, second.body, second.properties, 1, True, crashes=1))
+    work._sender.send(replace(second, properties=crashed), WITHIN_S)
+    last.send()
+    with working(work, threads=1):
+        assert [done.get(timeout=WITHIN_S) for _ in range(2)] == ["tick", "last"]
+    assert done.empty()
+
+
+def test_what_has_failed_was_begun_and_asks_no_more() -> None:
     message = Message("q", b"{}", properties_of("t", "", once=True), 1, False)
-    assert message.claimed
-    failure = Failure("ValueError", "no", "")
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    for again in (
-        properties_unchanged(message),
-        properties_crashed(message),
-        properties_failed(message, failure, now),
-        properties_parked(message, failure, "attempts", now),
-    ):
-        assert not Message("q", b"{}", again, 1, False).claimed
+    assert message.claim
+    failed = properties_failed(message, Failure("ValueError", "no", ""), datetime(2026, 1, 1, tzinfo=UTC))
+    assert not Message("q", b"{}", failed, 2, False).claim
+
+
+def test_an_id_that_cannot_name_a_queue_is_neither_claimed_nor_asked_about() -> None:
+    for id in ("x" * 201, "ä" * 101):
+        strange = properties_of("t", "", id=id, once=True, cancellable=True, workflow=id)
+        message = Message("q", b"{}", strange, 1, False)
+        assert (message.claim, message.marks) == ("", ())
+    usual = Message("q", b"{}", properties_of("t", "", id="x", cancellable=True, workflow="w"), 1, False)
+    assert usual.marks == ("x", "w")

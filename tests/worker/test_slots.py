@@ -15,6 +15,7 @@ from leveret.errors import TaskError
 from leveret.worker.options import Options
 from leveret.worker.pool import TaskLoop, Threads
 from leveret.worker.slots import Slots
+from worker.support import WITHIN_S
 
 
 class FakeDelivery:
@@ -110,18 +111,18 @@ def submitted(threads: Threads, call: Callable[[], Any]) -> Future[Any]:
 def test_threads_are_started_as_they_are_needed_and_used_again() -> None:
     threads = Threads(2)
     gate = threading.Barrier(3)
-    both = [submitted(threads, lambda: (gate.wait(10), threading.current_thread().name)[1]) for _ in range(2)]
-    gate.wait(10)
-    names = {future.result(10) for future in both}
+    both = [submitted(threads, lambda: (gate.wait(WITHIN_S), threading.current_thread().name)[1]) for _ in range(2)]
+    gate.wait(WITHIN_S)
+    names = {future.result(WITHIN_S) for future in both}
     assert len(names) == 2
-    later = {submitted(threads, lambda: threading.current_thread().name).result(10) for _ in range(10)}
+    later = {submitted(threads, lambda: threading.current_thread().name).result(WITHIN_S) for _ in range(10)}
     assert later <= names
 
 
 def test_more_work_than_threads_is_done_in_its_turn() -> None:
     threads = Threads(2)
     futures = [submitted(threads, lambda n=n: n) for n in range(100)]  # type: ignore[misc]
-    assert [future.result(10) for future in futures] == list(range(100))
+    assert [future.result(WITHIN_S) for future in futures] == list(range(100))
 
 
 def test_what_a_thread_raises_is_told_and_the_thread_goes_on() -> None:
@@ -131,7 +132,70 @@ def test_what_a_thread_raises_is_told_and_the_thread_goes_on() -> None:
         raise SystemExit(1)
 
     assert isinstance(submitted(threads, leave).exception(10), SystemExit)
-    assert submitted(threads, lambda: 1).result(10) == 1
+    assert submitted(threads, lambda: 1).result(WITHIN_S) == 1
+
+
+class Looks:
+    """An event loop whose time passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+        self.looked = 0
+
+    def call_later(self, delay_s: float, call: Callable[..., None], *values: Any) -> None:
+        self.calls.append(lambda: call(*values))
+
+    def pass_by(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+    def count(self) -> None:
+        self.looked += 1
+
+
+@pytest.fixture
+def looks() -> Looks:
+    return Looks()
+
+
+def brief(threads: Threads, call: Callable[[], Any]) -> Future[Any]:
+    future: Future[Any] = Future()
+    threads.submit(call, lambda result, error: future.set_result(result), brief=True)
+    return future
+
+
+def test_brief_work_waits_for_the_thread_that_runs_and_wakes_no_other(looks: Looks) -> None:
+    threads = Threads(4)
+    threads.serving(cast(asyncio.AbstractEventLoop, looks), looks.count)
+    gate, entered = threading.Event(), threading.Event()
+    first = submitted(threads, lambda: (entered.set(), gate.wait(WITHIN_S), threading.current_thread().name)[2])
+    assert entered.wait(WITHIN_S)
+    others = [brief(threads, lambda: threading.current_thread().name) for _ in range(50)]
+    assert threads.looks and not any(other.done() for other in others)
+    gate.set()
+    assert {other.result(WITHIN_S) for other in others} == {first.result(WITHIN_S)}
+    assert not threads.looks
+
+
+def test_brief_work_that_waits_too_long_gets_another_thread(looks: Looks) -> None:
+    threads = Threads(2)
+    threads.serving(cast(asyncio.AbstractEventLoop, looks), looks.count)
+    gate, entered = threading.Event(), threading.Event()
+    first = submitted(threads, lambda: (entered.set(), gate.wait(WITHIN_S), threading.current_thread().name)[2])
+    assert entered.wait(WITHIN_S)
+    other = brief(threads, lambda: threading.current_thread().name)
+    looks.pass_by()
+    name = other.result(WITHIN_S)
+    gate.set()
+    assert name != first.result(WITHIN_S)
+    assert looks.looked == 1
+
+
+def test_brief_work_that_finds_all_asleep_wakes_one(looks: Looks) -> None:
+    threads = Threads(2)
+    threads.serving(cast(asyncio.AbstractEventLoop, looks), looks.count)
+    assert [brief(threads, lambda n=n: n).result(WITHIN_S) for n in range(100)] == list(range(100))  # type: ignore[misc]
 
 
 def test_async_tasks_share_one_loop_and_can_be_cancelled() -> None:
@@ -152,8 +216,8 @@ def test_async_tasks_share_one_loop_and_can_be_cancelled() -> None:
         loops.append(asyncio.get_running_loop())
 
     future = tasks.submit(forever())
-    tasks.submit(short()).result(10)
-    assert entered.wait(10)
+    tasks.submit(short()).result(WITHIN_S)
+    assert entered.wait(WITHIN_S)
     asyncio.run(tasks.cancel())
     assert cleaned.is_set()
     assert future.cancelled()

@@ -7,7 +7,6 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from leveret.errors import ConnectionError, TaskError
 from leveret.tasks import Message, Middleware, Outcome, Reject, Retries, Retry, WorkQueue, current_message
 from leveret.worker.options import Options
 from leveret.worker.worker import Worker
-from worker.support import WITHIN_S, declare, working
+from worker.support import WITHIN_S, declare_filled, until, working
 
 Said = SimpleQueue[Any]
 
@@ -65,7 +64,7 @@ def work(broker: Broker, queue: str, said: Said) -> WorkQueue:
 
 def next_parked(channel: BlockingChannel, queue: str) -> tuple[Any, Any, bytes]:
     """The next message of the dead-letter queue, waited for."""
-    declare(channel, f"{queue}.dead")
+    declare_filled(channel, f"{queue}.dead")
     for method, properties, body in channel.consume(f"{queue}.dead", inactivity_timeout=WITHIN_S):
         assert properties is not None, "nothing was parked"
         channel.basic_ack(method.delivery_tag)
@@ -366,9 +365,7 @@ def test_a_queue_deleted_under_the_worker_is_declared_and_read_again(
         work.tasks["print"].send("a")
         assert said.get(timeout=WITHIN_S) == (1, "Done")
         connection.channel().queue_delete(queue)
-        until = time.monotonic() + WITHIN_S
-        while not is_there(connection, queue):
-            assert time.monotonic() < until
+        until(lambda: is_there(connection, queue))
         work.tasks["print"].send("b")
         assert said.get(timeout=WITHIN_S) == (1, "Done")
 
@@ -398,10 +395,7 @@ def test_a_consumer_that_gets_nothing_of_a_queue_that_is_not_empty_is_started_an
     with working(work):
         task.send(1)
         task.send(2)
-        until = time.monotonic() + WITHIN_S
-        while "is read anew" not in caplog.text:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until(lambda: "is read anew" in caplog.text)
         channel.basic_cancel(other)
         channel.close()
         assert sorted(done.get(timeout=WITHIN_S) for _ in range(2)) == [1, 2]
@@ -465,14 +459,14 @@ def test_a_worker_without_work_or_with_unknown_queues_is_refused() -> None:
 
 def test_heartbeats_go_on_while_a_task_runs(broker: Broker, queue: str, said: Said) -> None:
     """Three times as long as the broker waits for a sign of life, which a minute's heartbeat makes of an hour."""
-    work = WorkQueue(f"{broker.url}?heartbeat=1", default_queue=queue, middleware=[Outcomes(said)])
+    work = WorkQueue(f"{broker.url}?heartbeat=2", default_queue=queue, middleware=[Outcomes(said)])
     redelivered: list[bool] = []
 
     @work.task
     def lengthy() -> None:
         message = current_message()
         redelivered.append(message is not None and message.redelivered)
-        threading.Event().wait(3.5)
+        threading.Event().wait(7)
 
     with working(work, threads=1):
         lengthy.send()
@@ -539,13 +533,6 @@ def test_an_alarm_on_publishers_keeps_no_task_from_being_acknowledged(broker_kin
             assert sorted(said.get(timeout=WITHIN_S) for _ in range(2)) == [(1, "Done"), (2, "Done")]
     finally:
         alarming.remove()
-
-
-def until(found: Callable[[], bool]) -> None:
-    """RabbitMQ's figures come some seconds late."""
-    deadline = time.monotonic() + 2 * WITHIN_S
-    while not found():
-        assert time.monotonic() < deadline
 
 
 def listed(broker: AlarmingBroker, what: str) -> list[dict[str, Any]]:

@@ -70,9 +70,19 @@ def get(channel: Channel, queue: Queue, no_ack: bool) -> tuple[Message, int] | N
     if not no_ack:
         check_held(channel)
     message = queue.get()
+    counts = channel.counts
     if message is None:
+        queue.counts.got_empty += 1
+        counts.got_empty += 1
         return None
+    if message.redelivered:
+        queue.counts.redelivered += 1
+        counts.redelivered += 1
     if no_ack:
-        queue.acknowledge(message)
+        queue.counts.got_no_ack += 1
+        counts.got_no_ack += 1
+        queue.drop(message)
         return message, channel.next_tag()
+    queue.counts.got += 1
+    counts.got += 1
     return message, channel.hold(message)

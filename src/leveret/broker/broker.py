@@ -17,8 +17,10 @@ from leveret.broker.commons import Commons
 from leveret.broker.definitions import read_table
 from leveret.broker.delay_line import LINE_PREFIX, DelayLine
 from leveret.broker.delayed_exchange import DelayedExchange
+from leveret.broker.ear import Hear, lend_ear
 from leveret.broker.ids import QueueIds
 from leveret.broker.level import Level
+from leveret.broker.notices import Notices
 from leveret.broker.peer import Peer
 from leveret.broker.queue import Queue
 from leveret.broker.quotas import UNBOUNDED, Bounds
@@ -68,6 +70,22 @@ class Broker:
         self.routers[name] = Router(vhost)
         return vhost
 
+    def listen(self, exchange: str, hear: Hear) -> None:
+        """Have `hear` told of all that is published to the exchange of that name, in each virtual host, there already or not."""
+        self.commons.ears[exchange] = hear
+        for vhost in self.vhosts.values():
+            if exchange in vhost.exchanges:
+                lend_ear(vhost.exchanges[exchange], vhost)
+                vhost.epoch += 1
+
+    def take_notes(self, passing: str) -> Notices:
+        """Have it noted from now on what becomes of messages that are not simply acknowledged; the caller takes it from time to time.
+
+        Of queues whose names begin with `passing` nothing is noted: messages pass through them all the time.
+        """
+        self.commons.notices = notices = Notices(self.commons.clock, passing)
+        return notices
+
     def at(self, now_ms: int) -> None:
         """It is `now_ms` (ms since the epoch) until said otherwise; what is due happens."""
         self.commons.clock.now = now_ms
@@ -89,6 +107,8 @@ class Broker:
         peer.waiting.clear()
         left: list[Queue] = []
         for channel in channels:
+            if not channel.blameless:
+                channel.ending = "connection closed"
             left += channel.cancel_all()
         for channel in channels:
             left += channel.give_back_all()
@@ -108,6 +128,7 @@ class Broker:
             peer.congested = True
             for channel in peer.channels.values():
                 channel.blameless = True
+                channel.ending = "the broker stops"
 
     # ---- recovery
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from leveret.broker.confirms import Confirms
 from leveret.broker.consumer import NEVER_MS, Consumer
+from leveret.broker.counts import Counts
 from leveret.broker.deliveries import Block, Deliveries
 from leveret.broker.message import Message
 from leveret.broker.settlement import ACK, DISCARD, RELEASE, REQUEUE, Settlement
@@ -39,6 +40,7 @@ class Channel:
         self.limit: int = vhost.commons.bounds.unacked
         self.waiting: list[Consumer] = []
         self.unacked: Final = Deliveries()
+        self.counts: Final = Counts()
         # Every queue that any of them may be of, and maybe some more.
         self.sources: set[Queue] = set()
         self.last_tag: int = 0
@@ -51,6 +53,8 @@ class Channel:
         self.busy: bool = False
         # It ends for another reason than that its client failed: what it held is not counted against a message.
         self.blameless: bool = False
+        # Why what it held is given back, in words for whoever keeps a history.
+        self.ending: str = "channel closed"
         # Acknowledgement timeout: the shortest that a timer is set for, in ms, and that timer.
         self.watched_ms: int = NEVER_MS
         self._deadline: Timer | None = None
@@ -70,12 +74,16 @@ class Channel:
         if not consumer.no_ack:
             message.consumer = consumer
             message.delivered_at = self._clock.now
-            message.queue.unacked += 1
+            queue = message.queue
+            queue.unacked += 1
+            queue.unacked_bytes += len(message.body)
             consumer.unacked += 1
             message.tag = tag
             self.unacked.put(tag, message)
             if consumer.timeout_ms < self.watched_ms:
                 self._watch(consumer.timeout_ms, consumer.timeout_ms)
+        else:
+            self.counts.no_ack += 1
         return tag
 
     def hold(self, message: Message) -> int:
@@ -84,6 +92,7 @@ class Channel:
         self.last_tag += 1
         message.delivered_at = self._clock.now
         message.queue.unacked += 1
+        message.queue.unacked_bytes += len(message.body)
         message.tag = self.last_tag
         self.unacked.put(self.last_tag, message)
         timeout_ms = timeout_of(message)
@@ -105,13 +114,16 @@ class Channel:
         found = self.unacked.pop(tag)
         if found is None:
             raise unknown_tag(tag)
-        found.queue.unacked -= 1
+        queue = found.queue
+        queue.unacked -= 1
+        queue.unacked_bytes -= found.body_bytes()
+        self.counts.acknowledged += 1
         consumer = found.consumer
         if consumer is not None:
             consumer.unacked -= 1
-        found.queue.acknowledge(found)
+        queue.acknowledge(found)
         if consumer is not None and not consumer.in_ring:
-            found.queue.resume(consumer)
+            queue.resume(consumer)
         if self.waiting:
             self.make_room([])
 
@@ -139,7 +151,7 @@ class Channel:
 
     def recover(self) -> None:
         """Give back everything that is unacknowledged."""
-        Settlement(self, self._take_to(0), RELEASE).go()
+        Settlement(self, self._take_to(0), RELEASE, "recovered").go()
 
     def _take_to(self, tag: int) -> list[Block]:
         if tag and tag not in self.unacked:
@@ -188,6 +200,7 @@ class Channel:
                 timeout_ms = timeout_of(message)
                 if message.delivered_at + timeout_ms <= now:
                     self.blameless = True
+                    self.ending = "not acknowledged in time"
                     self.peer.close_channel(self.number, too_late(self.number, timeout_ms))
                     return
         if self.unacked.count:
@@ -209,6 +222,13 @@ class Channel:
         for blocks, _ in self.transaction.take_settled():
             self.unacked.put_back(blocks)
 
+    def counted(self) -> Counts:
+        """Its counts, with those that follow from others."""
+        self.counts.delivered = self.last_tag
+        if self.confirms is not None:
+            self.counts.confirmed = self.confirms.published - self.confirms.outstanding
+        return self.counts
+
     # ---- life
 
     def limit_changed(self, limit: int) -> None:
@@ -221,6 +241,8 @@ class Channel:
     def cancel_all(self) -> list[Queue]:
         """The first half of closing: no consumer of this channel gets anything any more; the queues they were on."""
         self.closed = True
+        self.vhost.past.add(self.counted())
+        self.vhost.commons.churn.channels_closed += 1
         self._watch_no_more()
         queues = [consumer.queue for consumer in self.consumers.values()]
         for consumer in list(self.consumers.values()):
@@ -233,7 +255,7 @@ class Channel:
     def give_back_all(self) -> list[Queue]:
         """The second half: every unacknowledged message is ready again; the queues to dispatch."""
         self.roll_back()
-        settlement = Settlement(self, self._take_to(0), RELEASE if self.blameless else REQUEUE)
+        settlement = Settlement(self, self._take_to(0), RELEASE if self.blameless else REQUEUE, self.ending)
         queues, _ = settlement.begin()
         self.confirms = None  # these two point back: without them the channel is freed as soon as nobody needs it
         self.transaction = None

@@ -9,9 +9,10 @@ ones, never in none. A confirm that its publisher still waits for goes on with t
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from leveret.broker.exchange import Destination, route
 from leveret.broker.message import REJECTED, make_notes, read_notes

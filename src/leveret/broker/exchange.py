@@ -85,6 +85,11 @@ class Exchange(Destination):
         self.internal: Final = internal
         self.arguments: Final = arguments
         self.bindings: Final[dict[Identity, Binding]] = {}
+        # Messages that clients published to it, and the queues that took them.
+        self.published_in: int = 0
+        self.published_out: int = 0
+        # Who hears in this process of all that is published here (broker/ear); no binding, and nothing that shows.
+        self.ear: Destination | None = None
         # What its arguments and policies together ask for: set by `configure`.
         self.alternate: str = ""
         # Of a message's further keys (CC, BCC) it takes no notice.
@@ -233,6 +238,8 @@ def route(
             alternate = exchanges.get(current.alternate)
             if alternate is not None:
                 matched.append(alternate)
+        if current.ear is not None:
+            matched.append(current.ear)
         if len(matched) == 1 and not found and not waiting and not isinstance(matched[0], Exchange):
             return matched
         for destination in matched:

@@ -78,6 +78,16 @@ class Level(Backlog):
     def paged(self) -> int:
         return self._paged
 
+    @property
+    def paged_from(self) -> int:
+        """The position of the first of these."""
+        return self._paged_from
+
+    @property
+    def paged_bytes(self) -> int:
+        """Octets of what only the store has, headers included."""
+        return self._paged_bytes
+
     def level(self, priority: int) -> Level:
         return self
 
@@ -191,6 +201,7 @@ class Level(Backlog):
         """Call once the message has its content again, unless the queue is deleted before. Nobody holds it meanwhile."""
 
         def fetched(rows: list[Row]) -> None:
+            self.queue.counts.read += 1
             if not self.queue.deleted:
                 message.regain(rows[0].data)
                 call()
@@ -240,6 +251,7 @@ class Level(Backlog):
     def _loaded(self, rows: list[Row]) -> None:
         self._loading = False
         queue = self.queue
+        queue.counts.read += len(rows)
         for row in rows:
             address, header, notes, body = decode_stored(row.data)
             scanned = scan(header)

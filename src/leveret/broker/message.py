@@ -77,6 +77,10 @@ class Message(Record):
     def length(self) -> int:
         return self.away or stored_length(self.address, self.header, self.scan.notes, self.body)
 
+    @property
+    def on_disk(self) -> bool:
+        return self.state == DURABLE
+
     def size(self) -> int:
         """What it costs in memory, about."""
         return OVERHEAD_BYTES + len(self.header) + len(self.body)
@@ -148,6 +152,11 @@ def decode_stored(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         return data[:end], data[start:stop], b"", data[stop:]
     body = stop + 4 + int.from_bytes(data[stop : stop + 4], "big")
     return data[:end], data[start:stop], data[stop + 4 : body], data[body:]
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """Out of a record's id: its level's id, and its position there."""
+    return number >> POSITION_BITS, number & ((1 << POSITION_BITS) - 1)
 
 
 def make_notes(dead: bool, hidden_keys: list[str]) -> bytes:

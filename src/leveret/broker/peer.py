@@ -38,6 +38,14 @@ class Peer:
         """The connection in the words of RabbitMQ's management API."""
         return {"name": self.name, "user": self.user}
 
+    def place(self) -> dict[str, object]:
+        """Where its client is, in the same words."""
+        return {}
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        """Octets received and sent, and in how many pieces."""
+        return 0, 0, 0, 0
+
     def deliver(
         self,
         channel: int,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.broker.arguments import queue_type
 from leveret.broker.backlog import Backlog
 from leveret.broker.consumer import Consumer, Ring
+from leveret.broker.counts import Counts
 from leveret.broker.disuse import Disuse
 from leveret.broker.exchange import Destination
 from leveret.broker.expiry import Expiry
@@ -65,6 +66,7 @@ class Queue(Destination):
         self.delivered: int = 0
         self.acknowledged: int = 0
         self.unacked: int = 0
+        self.unacked_bytes: int = 0
         self.id: Final = queue_id
         self.first: Final = Level(self, queue_id)
         self.arguments: Final = arguments
@@ -84,7 +86,7 @@ class Queue(Destination):
         # In memory.
         self.consumers: list[Consumer] = []
         self.exclusive_consumer: bool = False
-        self.redelivered: int = 0
+        self.counts: Final = Counts()  # those that are not above
         self._waiting: list[Callable[[], None]] = []
         self.flow: Final = Flow(self)
         self.expiry: Final = Expiry(self)
@@ -152,6 +154,7 @@ class Queue(Destination):
         if self.kept and scan.delivery_mode == 2:
             message.confirms = confirms
             message.sequence = sequence
+            self.counts.written += 1
             self.store.add(message)
         elif confirms is not None:
             confirms.settle(sequence)
@@ -174,8 +177,10 @@ class Queue(Destination):
 
     def _refuse(self, message: Message, confirms: Confirms | None, sequence: int) -> None:
         """There is no room for a new message."""
-        if self.limit.buries and self.dead_letters is not None:
-            self.dead_letters.send(self, message, MAXLEN)
+        if self.limit.buries:
+            self.vhost.commons.churn.died(queue_type(self.arguments), self.dead_letters is not None, MAXLEN)
+            if self.dead_letters is not None:
+                self.dead_letters.send(self, message, MAXLEN)
         if confirms is not None:
             confirms.refuse(sequence)
 
@@ -201,10 +206,11 @@ class Queue(Destination):
 
     def _deliver(self, message: Message, consumer: Consumer) -> None:
         self.delivered += 1
-        if message.redelivered:
-            self.redelivered += 1
-        self._mark_delivered(message)
         channel = consumer.channel
+        if message.redelivered:
+            self.counts.redelivered += 1
+            channel.counts.redelivered += 1
+        self._mark_delivered(message)
         tag = channel.hand_out(message, consumer)
         channel.peer.deliver(
             channel.number,
@@ -216,7 +222,7 @@ class Queue(Destination):
             message.body,
         )
         if consumer.no_ack:
-            self.acknowledged += 1
+            self.counts.no_ack += 1
             self.drop(message)
         elif message.state == DURABLE:
             message.keep_among(channel.unacked.count)
@@ -260,6 +266,7 @@ class Queue(Destination):
                 level.fetch(message, lambda: self.give_up(message, reason))
                 return
             self.dead_letters.send(self, message, reason)
+        self.vhost.commons.given_up(message, queue_type(self.arguments), self.dead_letters is not None, reason)
         self.drop(message)
 
     def drop(self, message: Message) -> None:
@@ -268,25 +275,26 @@ class Queue(Destination):
         if message.state != IDLE and (not self.deleted or message.state == GATHERED):
             self.store.remove(message)
 
-    def give_back(self, message: Message, failed: bool) -> None:
-        """The message was not acknowledged: it is ready again at its old place. The caller dispatches.
+    def give_back(self, message: Message, failed: bool) -> bool:
+        """The message was not acknowledged: it is ready again at its old place, or given up (False). The caller dispatches.
 
         `failed`: whoever had it crashed over it or said that it failed, rather than giving it back untouched.
         """
         if self.deleted:
-            return
+            return False
         message.consumer = None
         message.redelivered = True
         if failed or not self.counts_failures:
             message.deliveries += 1
             if 0 <= self.delivery_limit < message.deliveries:
                 self.give_up(message, DELIVERY_LIMIT)
-                return
+                return False
             if message.state != IDLE:
                 self.store.touch(message)
         self.backlog.level(message.scan.priority).give_back(message)
         if self.limit.drops:
             self.excess.drop()
+        return True
 
     def discard(self, message: Message) -> None:
         """The message was rejected without requeue."""
@@ -350,7 +358,7 @@ class Queue(Destination):
 
     def _hand_over(self) -> None:
         """The single active consumer is gone: next is the longest waiting one of the highest priority."""
-        heir = max(self.consumers, key=_priority)
+        heir = max(self.consumers, key=lambda consumer: consumer.priority)
         self.consumers.remove(heir)
         self.consumers.insert(0, heir)
         self.offer(heir)
@@ -373,7 +381,11 @@ class Queue(Destination):
         """Drop every ready message; unacknowledged ones stay. `done` is told how many there were."""
         count = self.ready
         self.flow.release()
-        Leaving(self, self.backlog.purge(), lambda: done(count)).go()
+        parts = self.backlog.purge()
+        notices = self.vhost.commons.notices
+        if notices is not None:
+            notices.purged(self, count, parts)
+        Leaving(self, parts, lambda: done(count)).go()
 
     def forget(self) -> None:
         """The queue is deleted, its stored messages with it; publishers that wait for others are told now."""
@@ -385,7 +397,3 @@ class Queue(Destination):
         for call in waiting:
             call()
         Leaving(self, [level.clear() for level in self.backlog.levels()], lambda: None).go()
-
-
-def _priority(consumer: Consumer) -> int:
-    return consumer.priority

@@ -32,6 +32,14 @@ IMPERSONATOR: Final = "impersonator"
 """The tag of users who may publish under another's name."""
 
 
+class Route:
+    """Where messages of one address go."""
+
+    def __init__(self, exchange: Exchange, queues: list[Destination]) -> None:
+        self.exchange: Final = exchange
+        self.queues: Final = queues
+
+
 class Router:
     def __init__(self, vhost: VirtualHost) -> None:
         self._vhost: Final = vhost
@@ -46,15 +54,16 @@ class Router:
         expiration_ms = self._expiration(channel, address, scan) if scan.has_expiration else -1
         found = address.route
         if found is not None and address.route_epoch == self._vhost.epoch and not scan.has_copies:
-            queues = cast(list[Destination], found)
+            way = cast(Route, found)
         else:
-            queues = self._find(channel, address, header, scan)
+            way = self._find(channel, address, header, scan)
         transaction = channel.transaction
         if transaction is None:
-            self._enter(channel, address, header, body, scan, expiration_ms, queues, channel.confirms)
+            self._enter(channel, address, header, body, scan, expiration_ms, way, channel.confirms)
         else:
+            queues = way.queues
             names = self._names(address, header, scan, queues)
-            others = [queue for queue in queues if queue.kind == "delay"]
+            others = [queue for queue in queues if queue.kind in ("delay", "ear")]
             transaction.publish((address, header, body, expiration_ms, names, others))
 
     def commit(self, channel: Channel) -> None:
@@ -67,7 +76,9 @@ class Router:
                 queues: list[Destination] = [by_name[name] for name in names if name in by_name]
                 queues.extend(replies[name] for name in names if name in replies)
                 queues.extend(others)
-                self._enter(channel, address, header, body, scan, expiration_ms, queues, transaction.confirms)
+                exchange = self._vhost.exchanges.get(address.exchange) or self._vhost.exchanges[""]
+                way = Route(exchange, queues)
+                self._enter(channel, address, header, body, scan, expiration_ms, way, transaction.confirms)
 
     def _names(self, address: Address, header: bytes, scan: Scan, queues: list[Destination]) -> list[str]:
         """The queues for which a message of a transaction is meant; the default exchange's need not be there yet."""
@@ -84,7 +95,7 @@ class Router:
         body: bytes,
         scan: Scan,
         expiration_ms: int,
-        queues: list[Destination],
+        way: Route,
         confirms: Confirms | None,
     ) -> None:
         """Into each of the queues; if there is none, back to the publisher if the message is mandatory."""
@@ -92,16 +103,24 @@ class Router:
             scan = with_hidden_keys(header, scan)
             header = without_bcc(header, scan)
         sequence = 0
+        queues = way.queues
+        exchange = way.exchange
+        channel.counts.published += 1
+        exchange.published_in += 1
         if confirms is not None:
             sequence = confirms.next()
             if len(queues) > 1:
                 confirms.expect(sequence, len(queues))
         if not queues:
             if address.mandatory:
+                channel.counts.returned += 1
                 channel.peer.return_unroutable(channel.number, address.exchange, address.routing_key, header, body)
+            else:
+                channel.counts.dropped += 1
             if confirms is not None:
                 confirms.settle(sequence)
             return
+        exchange.published_out += len(queues)
         encoded = address.encoded
         for queue in queues:
             queue.publish(encoded, header, body, scan, expiration_ms, confirms, sequence, channel.peer)
@@ -134,7 +153,7 @@ class Router:
         vhost.permissions.require_topic(channel.peer, WRITE, exchange, address.routing_key)
         return exchange
 
-    def _find(self, channel: Channel, address: Address, header: bytes, scan: Scan) -> list[Destination]:
+    def _find(self, channel: Channel, address: Address, header: bytes, scan: Scan) -> Route:
         vhost = self._vhost
         exchange = self._exchange(channel, address)
         headers = Headers(header, scan)
@@ -145,10 +164,11 @@ class Router:
         replies = len(queues)
         if vhost.replies and exchange.name == "":
             queues.extend(vhost.replies[key] for key in keys if key in vhost.replies)
+        way = Route(exchange, queues)
         if not headers.used and len(queues) == replies:
-            address.route = queues
+            address.route = way
             address.route_epoch = vhost.epoch
-        return queues
+        return way
 
 
 def copies(table: dict[str, object]) -> list[str]:

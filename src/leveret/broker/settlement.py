@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leveret.broker.message import SLICE_MESSAGES, Message
+from leveret.broker.notices import REQUEUED
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
@@ -24,8 +25,11 @@ AT_ONCE_MESSAGES: Final = 5 * SLICE_MESSAGES
 
 
 class Settlement:
-    def __init__(self, channel: Channel, blocks: list[Block], what: int) -> None:
+    """`why`: in words, for whoever keeps a history."""
+
+    def __init__(self, channel: Channel, blocks: list[Block], what: int, why: str = "") -> None:
         self._channel: Final = channel
+        self._why: Final = why or ("rejected" if what == REQUEUE else "nacked")
         # Both are taken from the end, so that each message is free as soon as it is settled.
         self._blocks: Final = blocks
         self._blocks.reverse()
@@ -50,7 +54,9 @@ class Settlement:
 
     def begin(self, most: int = AT_ONCE_MESSAGES) -> tuple[list[Queue], list[Consumer]]:
         """Settle as many; the queues that have more to give than before, and the consumers who may have room now."""
-        what = self._what
+        what, channel = self._what, self._channel
+        counts = channel.vhost.past if channel.closed else channel.counts
+        notices = channel.vhost.commons.notices
         queues: dict[int, Queue] = {}
         consumers: list[Consumer] = []
         for _ in range(most):
@@ -59,22 +65,24 @@ class Settlement:
             message = self._messages.pop()
             queue = message.queue
             queue.unacked -= 1
+            queue.unacked_bytes -= message.body_bytes()
             consumer = message.consumer
             if consumer is not None:
                 consumer.unacked -= 1
                 if not consumer.in_ring:
                     consumers.append(consumer)
             if what == ACK:
+                counts.acknowledged += 1
                 queue.acknowledge(message)
                 continue
             queues[queue.id] = queue
             if what == DISCARD:
                 queue.discard(message)
-            else:
-                queue.give_back(message, what == REQUEUE)
+            elif queue.give_back(message, what == REQUEUE) and notices is not None:
+                notices.add(message, REQUEUED, self._why, self._channel.peer.name)
         if self._messages or self._next_block():
             self._announce()
-            self._channel.vhost.commons.go_on(self.go)
+            channel.vhost.commons.go_on(self.go)
         else:
             for queue in self._announced:
                 queue.returning -= 1

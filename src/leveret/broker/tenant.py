@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from leveret.broker.counts import Counts
 from leveret.broker.exchange import Exchange
 from leveret.broker.permissions import Permissions
 from leveret.broker.policies import Policies
@@ -29,6 +30,10 @@ class Tenant:
         self.policies: Final = Policies(name, commons.settings)
         self.peers: Final[dict[int, Peer]] = {}
         """The open connections to this virtual host."""
+        self.past: Final = Counts()
+        """Of its channels that are closed, and of its queues that are deleted."""
+        self.past_traffic: Final = [0, 0, 0, 0]
+        """On its connections that are closed, as Peer.traffic tells it."""
         self.queues: Final[dict[str, Queue]] = {}
         self.exchanges: Final[dict[str, Exchange]] = {}
         self.epoch: int = 0

@@ -64,6 +64,10 @@ class Tenants:
         for peer in list(vhost.peers.values()):
             peer.force_close(f"vhost '{name}' is deleted")
         vhost.delete_all()
+        churn = self._broker.commons.churn
+        churn.past.add(vhost.past)
+        for number, count in enumerate(vhost.past_traffic):
+            churn.past_traffic[number] += count
         self._settings.drop(VHOST, name)
 
     # ---- users
@@ -87,6 +91,11 @@ class Tenants:
         self.global_parameters[name] = value
         self._settings.save(GLOBAL_PARAMETER, name, value=value)
 
+    def delete_global_parameter(self, name: str) -> None:
+        """KeyError if there is none."""
+        del self.global_parameters[name]
+        self._settings.drop(GLOBAL_PARAMETER, name)
+
     # ---- connections
 
     def connect(self, peer: Peer, name: str) -> VirtualHost:
@@ -102,6 +111,7 @@ class Tenants:
             raise ConnectionError(530, f"NOT_ALLOWED - {text}")
         peer.tags = user.tags
         peer.vhost = vhost
+        self._broker.commons.churn.connections_created += 1
         vhost.peers[id(peer)] = user.peers[id(peer)] = self._broker.peers[id(peer)] = peer
         return vhost
 
@@ -113,8 +123,11 @@ class Tenants:
 
     def disconnect(self, peer: Peer) -> None:
         """The connection counts no more."""
-        if peer.vhost is not None:
-            peer.vhost.peers.pop(id(peer), None)
+        vhost = peer.vhost
+        if vhost is not None and vhost.peers.pop(id(peer), None) is not None:
+            self._broker.commons.churn.connections_closed += 1
+            for number, count in enumerate(peer.traffic()):
+                vhost.past_traffic[number] += count
         user = self.users.get(peer.user)
         if user is not None:
             user.peers.pop(id(peer), None)

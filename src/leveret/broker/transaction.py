@@ -37,6 +37,11 @@ class Transaction:
         self._peer.uncommitted += octets
         self.publishes.append(published)
 
+    @property
+    def settled_count(self) -> int:
+        """How many messages it has acknowledged or rejected."""
+        return sum([len(block) for blocks, _ in self.settled for block in blocks])
+
     def take_settled(self) -> list[tuple[list[Block], int]]:
         """The messages acknowledged or rejected, in order, each list with what is to happen to it."""
         settled = self.settled

@@ -20,6 +20,7 @@ from leveret.broker.definitions import (
 )
 from leveret.broker.delay_line import DelayLine
 from leveret.broker.delayed_exchange import DelayedExchange
+from leveret.broker.ear import lend_ear
 from leveret.broker.exchange import Binding, Destination, Exchange
 from leveret.broker.exchange_types import check_arguments, check_type, make_exchange
 from leveret.broker.level import Level
@@ -138,6 +139,7 @@ class VirtualHost(Tenant):
         if isinstance(exchange, DelayedExchange):
             self.add_line(exchange)
         self.exchanges[name] = exchange
+        lend_ear(exchange, self)
         self.epoch += 1
         if durable:
             self.store.save_exchange(self.name, name, exchange_definition(exchange))
@@ -293,6 +295,7 @@ class VirtualHost(Tenant):
             self.queue(name, peer)
             x_arguments.check_queue_equivalent(existing, self.name, durable, exclusive, auto_delete, arguments)
             existing.disuse.used()
+            self.commons.churn.queues_declared += 1
             return existing
         if given and peer is not None:
             self._not_reserved("queue", name)
@@ -302,6 +305,8 @@ class VirtualHost(Tenant):
         owner = peer if exclusive else None
         queue = Queue(self, self.commons.ids.take(), name, durable, auto_delete, owner, arguments)
         self._insert_queue(queue)
+        self.commons.churn.queues_declared += 1
+        self.commons.churn.queues_created += 1
         if owner is not None:
             owner.exclusive_queues[name] = queue
         if queue.kept:
@@ -341,6 +346,7 @@ class VirtualHost(Tenant):
     ) -> Exchange:
         exchange = self.exchanges[name] = make_exchange(name, kind, True, auto_delete, internal, arguments)
         self.policies.apply(exchange)
+        lend_ear(exchange, self)
         return exchange
 
     def restore_binding(self, source: str, destination: Destination, key: str, arguments: dict[str, object]) -> None:
@@ -356,7 +362,13 @@ class VirtualHost(Tenant):
             raise ChannelError(406, f"PRECONDITION_FAILED - queue '{queue.name}' in vhost '{self.name}' in use")
         count = queue.ready
         queue.deleted = True
+        notices = self.commons.notices
+        if notices is not None:
+            notices.deleted(queue, count)
         del self.queues[queue.name]
+        self.commons.churn.left(x_arguments.queue_type(queue.arguments), queue)
+        self.past.written += queue.counts.written
+        self.past.read += queue.counts.read
         self._unbind_all(queue)
         self.epoch += 1
         for consumer in list(queue.consumers):

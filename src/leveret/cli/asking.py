@@ -8,18 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from leveret.cli.looking import DEFAULT_URL, Format, Formatter, Url, show
+from leveret.cli.looking import Format, Formatter, Url, show
 from leveret.cli.output import fail
+from leveret.cli.reaching import api_of
 from leveret.errors import ManagementError
 from leveret.management.remote import Declined, path, remote
 
-__all__ = ["DEFAULT_URL", "Format", "Formatter", "Url", "Vhost", "ask", "done", "json_object", "path", "secret", "show"]
+__all__ = ["Format", "Formatter", "Url", "Vhost", "ask", "done", "json_object", "path", "secret", "show"]
 
 Vhost = Annotated[str, typer.Option("--vhost", "-p", help="The virtual host.")]
 
 
 def ask(
-    url: str,
+    url: str | None,
     method: str,
     at: str,
     body: object = None,
@@ -29,7 +30,7 @@ def ask(
 ) -> Any:
     """The API's answer. Ends the command if there is none; `missing` says it where the API only says 404."""
     try:
-        return remote(url).ask(method, at, body, headers)
+        return remote(api_of(url)).ask(method, at, body, headers)
     except Declined as declined:
         if declined.status == 404 and missing:
             fail(missing, 1)

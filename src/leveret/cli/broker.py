@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from leveret.cli.company import Company
 from leveret.cli.output import fail
 from leveret.errors import ConfigError, LeveretError, StoreInUse
 from leveret.server.run import run
@@ -81,7 +82,8 @@ def broker(
         if print_config:
             typer.echo("\n".join(effective.lines()))
             return
-        code = run(effective.config)
+        company = Company(effective.config)
+        code = run(effective.config, beside=company.beside, mount=company.mount)
     except ConfigError as error:
         fail(str(error))
     except StoreInUse as error:

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from leveret.cli.looking import DEFAULT_URL, Format, Formatter, fetch, show
+from leveret.cli.completing import queues as queues_there
+from leveret.cli.looking import Format, Formatter, fetch, show
 from leveret.cli.looking import Url as Management
 from leveret.cli.output import fail
 from leveret.cli.reaching import Url, url_of
@@ -37,7 +38,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue that the letters came from.")]
+Queue = Annotated[
+    str, typer.Argument(metavar="QUEUE", help="The queue that the letters came from.", autocompletion=queues_there)
+]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these messages.")]
 Task = Annotated[str, typer.Option(help="Only of this task.")]
 Reason = Annotated[str, typer.Option(help="Only parked for this reason: attempts, rejected, unknown-task, arguments …")]
@@ -85,7 +88,7 @@ def decided(url: str | None, queue: str, wanted: Filter, most: int, decide: Deci
 
 
 @app.command("queues")
-def list_dead_queues(management: Management = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def list_dead_queues(management: Management = None, formatter: Format = Formatter.table) -> None:
     """The queues that have dead letters, and how many."""
     rows = [
         {"queue": row["name"].removesuffix(DEAD), "letters": row.get("messages", 0)}

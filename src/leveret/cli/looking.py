@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from leveret.cli.output import fail
+from leveret.cli.output import fail, printable
+from leveret.cli.reaching import USUAL_API, api_of
 from leveret.errors import ManagementError
 from leveret.management import remote
 
-DEFAULT_URL = "http://guest:guest@127.0.0.1:15672"
 NOT_THERE: list[dict[str, Any]] = []
 """Stands for a list that this broker's API does not have."""
 
@@ -26,7 +26,14 @@ FIGURES = frozenset(
 )
 """Columns that a broker may not have gathered yet: RabbitMQ begins seconds after a queue's declaration."""
 
-Url = Annotated[str, typer.Option("--management", envvar="LEVERET_MANAGEMENT", help="URL of the management API.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--management",
+        envvar="LEVERET_MANAGEMENT",
+        help=f"URL of the management API; default: that of the .leveret directory here, if there is one, else {USUAL_API}.",
+    ),
+]
 
 
 class Formatter(StrEnum):
@@ -38,10 +45,10 @@ class Formatter(StrEnum):
 Format = Annotated[Formatter, typer.Option("--formatter", help="How to print.")]
 
 
-def fetch(url: str, path: str, missing: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+def fetch(url: str | None, path: str, missing: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
     """A list of the API, or `missing` where there is none. Ends the command with one line if it cannot be had."""
     try:
-        rows: list[dict[str, Any]] = remote.fetch(url, path, missing)
+        rows: list[dict[str, Any]] = remote.fetch(api_of(url), path, missing)
         return rows
     except ValueError as error:
         fail(f"--management {error}")
@@ -62,7 +69,7 @@ def show(rows: list[dict[str, Any]], columns: list[str], formatter: Formatter) -
         for name in columns:
             table.add_column(name, no_wrap=True)
         for row in rows:
-            table.add_row(*(escape(str(written(row.get(name, "")))) for name in columns))
+            table.add_row(*(escape(printable(str(written(row.get(name, ""))))) for name in columns))
         Console(width=None if sys.stdout.isatty() else 1000, highlight=False, markup=False, emoji=False).print(table)
 
 
@@ -77,7 +84,7 @@ def list_queues(
     columns: Annotated[
         list[str] | None, typer.Argument(metavar="[COLUMN]...", help="As in rabbitmqctl: name messages_ready …")
     ] = None,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
     formatter: Format = Formatter.table,
 ) -> None:
     """List queues with the columns given, by default: name messages_ready messages_unacknowledged consumers."""
@@ -90,7 +97,7 @@ def list_queues(
     show(rows, chosen, formatter)
 
 
-def unacked(management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def unacked(management: Url = None, formatter: Format = Formatter.table) -> None:
     """Who holds which message unacknowledged, and for how long (ms); the longest first.
 
     RabbitMQ does not tell that much: there it is how many each channel holds, the most first.

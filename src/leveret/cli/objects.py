@@ -7,12 +7,13 @@ from urllib.parse import urlencode
 
 import typer
 
-from leveret.cli.asking import DEFAULT_URL, Format, Formatter, Url, Vhost, ask, done, path, show
+from leveret.cli.asking import Format, Formatter, Url, Vhost, ask, done, path, show
+from leveret.cli.completing import queues
 from leveret.cli.output import fail
 from leveret.cli.vhosts import no_vhost
 
 Columns = Annotated[list[str] | None, typer.Argument(metavar="[COLUMN]...", help="As in rabbitmqctl.")]
-Queue = Annotated[str, typer.Argument(help="The queue.")]
+Queue = Annotated[str, typer.Argument(help="The queue.", autocompletion=queues)]
 Rows = list[dict[str, Any]]
 
 BINDING = ["source_name", "source_kind", "destination_name", "destination_kind", "routing_key", "arguments"]
@@ -29,22 +30,20 @@ def listing(rows: Rows, columns: list[str] | None, default: list[str], formatter
     show(rows, chosen, formatter)
 
 
-def list_connections(
-    columns: Columns = None, management: Url = DEFAULT_URL, formatter: Format = Formatter.table
-) -> None:
+def list_connections(columns: Columns = None, management: Url = None, formatter: Format = Formatter.table) -> None:
     """List connections, by default: user peer_host peer_port state."""
     rows = ask(management, "GET", path("connections"))
     listing(rows, columns, ["user", "peer_host", "peer_port", "state"], formatter)
 
 
-def list_channels(columns: Columns = None, management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def list_channels(columns: Columns = None, management: Url = None, formatter: Format = Formatter.table) -> None:
     """List channels, by default: name user consumer_count messages_unacknowledged."""
     rows = ask(management, "GET", path("channels"))
     listing(rows, columns, ["name", "user", "consumer_count", "messages_unacknowledged"], formatter)
 
 
 def list_consumers(
-    columns: Columns = None, vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table
+    columns: Columns = None, vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table
 ) -> None:
     """List the consumers of a virtual host; channel_pid is the channel's name."""
     found = ask(management, "GET", path("consumers", vhost), missing=no_vhost(vhost))
@@ -53,7 +52,7 @@ def list_consumers(
 
 
 def list_exchanges(
-    columns: Columns = None, vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table
+    columns: Columns = None, vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table
 ) -> None:
     """List the exchanges of a virtual host, by default: name type."""
     rows = ask(management, "GET", path("exchanges", vhost), missing=no_vhost(vhost))
@@ -61,7 +60,7 @@ def list_exchanges(
 
 
 def list_bindings(
-    columns: Columns = None, vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table
+    columns: Columns = None, vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table
 ) -> None:
     """List the bindings of a virtual host."""
     found = ask(management, "GET", path("bindings", vhost), missing=no_vhost(vhost))
@@ -83,7 +82,7 @@ def list_bindings(
 def close_connection(
     name: Annotated[str, typer.Argument(help="As list-connections name shows it.")],
     explanation: Annotated[str, typer.Argument(help="What the client is told.")],
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Close a connection."""
     missing = f"there is no connection {name!r}"
@@ -95,7 +94,7 @@ def no_queue(queue: str, vhost: str) -> str:
     return f"virtual host {vhost!r} has no queue {queue!r}"
 
 
-def purge_queue(queue: Queue, vhost: Vhost = "/", management: Url = DEFAULT_URL) -> None:
+def purge_queue(queue: Queue, vhost: Vhost = "/", management: Url = None) -> None:
     """Delete a queue's ready messages."""
     ask(management, "DELETE", path("queues", vhost, queue, "contents"), missing=no_queue(queue, vhost))
     done(f"queue {queue!r} in virtual host {vhost!r} purged")
@@ -106,7 +105,7 @@ def delete_queue(
     vhost: Vhost = "/",
     if_empty: Annotated[bool, typer.Option("--if-empty", "-e", help="Only if it has no messages.")] = False,
     if_unused: Annotated[bool, typer.Option("--if-unused", "-u", help="Only if it has no consumers.")] = False,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Delete a queue with its messages."""
     conditions = {"if-empty": if_empty, "if-unused": if_unused}
@@ -116,7 +115,7 @@ def delete_queue(
     done(f"queue {queue!r} in virtual host {vhost!r} deleted")
 
 
-def status(management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def status(management: Url = None, formatter: Format = Formatter.table) -> None:
     """What the node is, what it listens on, and how much it has to do."""
     overview = ask(management, "GET", path("overview"))
     (node, *_) = ask(management, "GET", path("nodes"))

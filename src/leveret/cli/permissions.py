@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leveret.cli.asking import DEFAULT_URL, Format, Formatter, Url, Vhost, ask, done, path, show
+from leveret.cli.asking import Format, Formatter, Url, Vhost, ask, done, path, show
 from leveret.cli.output import fail
 from leveret.cli.users import Name, no_user
 from leveret.cli.vhosts import no_vhost
@@ -25,7 +25,7 @@ def set_permissions(
     write: Pattern,
     read: Pattern,
     vhost: Vhost = "/",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Let a user into a virtual host, and say which names it may configure, write to and read from."""
     body = {"configure": configure, "write": write, "read": read}
@@ -33,19 +33,19 @@ def set_permissions(
     done(f"permissions of user {username!r} in virtual host {vhost!r} set")
 
 
-def clear_permissions(username: Name, vhost: Vhost = "/", management: Url = DEFAULT_URL) -> None:
+def clear_permissions(username: Name, vhost: Vhost = "/", management: Url = None) -> None:
     """Shut a user out of a virtual host."""
     ask(management, "DELETE", path("permissions", vhost, username), missing=nothing(username, vhost))
     done(f"permissions of user {username!r} in virtual host {vhost!r} cleared")
 
 
-def list_permissions(vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def list_permissions(vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table) -> None:
     """Who may do what in a virtual host."""
     rows = ask(management, "GET", path("vhosts", vhost, "permissions"), missing=no_vhost(vhost))
     show(rows, ["user", "configure", "write", "read"], formatter)
 
 
-def list_user_permissions(username: Name, management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def list_user_permissions(username: Name, management: Url = None, formatter: Format = Formatter.table) -> None:
     """What a user may do, by virtual host."""
     rows = ask(management, "GET", path("users", username, "permissions"), missing=no_user(username))
     show(rows, ["vhost", "configure", "write", "read"], formatter)
@@ -60,7 +60,7 @@ def set_topic_permissions(
     write: Pattern,
     read: Pattern,
     vhost: Vhost = "/",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Say with which routing keys a user may publish to a topic exchange and bind to it."""
     body = {"exchange": exchange, "write": write, "read": read}
@@ -68,7 +68,7 @@ def set_topic_permissions(
     done(f"topic permissions of user {username!r} for exchange {exchange!r} in virtual host {vhost!r} set")
 
 
-def topics_of(management: str, vhost: str, username: str) -> list[dict[str, Any]]:
+def topics_of(management: str | None, vhost: str, username: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = ask(
         management, "GET", path("topic-permissions", vhost, username), missing=nothing(username, vhost)
     )
@@ -79,7 +79,7 @@ def clear_topic_permissions(
     username: Name,
     exchange: Annotated[str | None, typer.Argument(help="Only those for this exchange.")] = None,
     vhost: Vhost = "/",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Take a user's topic permissions away, for one exchange or for all."""
     rest = [] if exchange is None else topics_of(management, vhost, username)
@@ -94,9 +94,7 @@ def clear_topic_permissions(
     done(f"topic permissions of user {username!r} in virtual host {vhost!r} cleared")
 
 
-def list_topic_permissions(
-    vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table
-) -> None:
+def list_topic_permissions(vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table) -> None:
     """With which routing keys users may publish and bind in a virtual host."""
     rows = ask(management, "GET", path("vhosts", vhost, "topic-permissions"), missing=no_vhost(vhost))
     show(rows, ["user", *TOPIC], formatter)

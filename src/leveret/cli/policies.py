@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from leveret.cli.asking import DEFAULT_URL, Format, Formatter, Url, Vhost, ask, done, json_object, path, show
+from leveret.cli.asking import Format, Formatter, Url, Vhost, ask, done, json_object, path, show
 from leveret.cli.output import fail
 from leveret.cli.vhosts import no_vhost
 
@@ -21,7 +21,9 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="JSON; - is standard o
 COLUMNS = ["vhost", "name", "pattern", "apply-to", "definition", "priority"]
 
 
-def put(url: str, kind: str, vhost: str, name: str, pattern: str, definition: str, priority: int, to: str) -> None:
+def put(
+    url: str | None, kind: str, vhost: str, name: str, pattern: str, definition: str, priority: int, to: str
+) -> None:
     body = {
         "pattern": pattern,
         "definition": json_object(definition, "DEFINITION"),
@@ -32,7 +34,7 @@ def put(url: str, kind: str, vhost: str, name: str, pattern: str, definition: st
     done(f"policy {name!r} in virtual host {vhost!r} set")
 
 
-def clear(url: str, kind: str, vhost: str, name: str) -> None:
+def clear(url: str | None, kind: str, vhost: str, name: str) -> None:
     ask(url, "DELETE", path(kind, vhost, name), missing=f"virtual host {vhost!r} has no policy {name!r}")
     done(f"policy {name!r} in virtual host {vhost!r} cleared")
 
@@ -46,18 +48,18 @@ def set_policy(
     apply_to: Annotated[
         str, typer.Option("--apply-to", help="all, queues or exchanges, and what RabbitMQ knows.")
     ] = "all",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Set a policy: arguments for all queues and exchanges whose names match, from now on."""
     put(management, "policies", vhost, name, pattern, definition, priority, apply_to)
 
 
-def clear_policy(name: Name, vhost: Vhost = "/", management: Url = DEFAULT_URL) -> None:
+def clear_policy(name: Name, vhost: Vhost = "/", management: Url = None) -> None:
     """Take a policy away."""
     clear(management, "policies", vhost, name)
 
 
-def list_policies(vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def list_policies(vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table) -> None:
     """List the policies of a virtual host."""
     show(ask(management, "GET", path("policies", vhost), missing=no_vhost(vhost)), COLUMNS, formatter)
 
@@ -69,20 +71,18 @@ def set_operator_policy(
     vhost: Vhost = "/",
     priority: Priority = 0,
     apply_to: Annotated[str, typer.Option("--apply-to", help="queues, and what RabbitMQ knows.")] = "queues",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Set an operator policy: a limit that users' policies and arguments cannot raise."""
     put(management, "operator-policies", vhost, name, pattern, definition, priority, apply_to)
 
 
-def clear_operator_policy(name: Name, vhost: Vhost = "/", management: Url = DEFAULT_URL) -> None:
+def clear_operator_policy(name: Name, vhost: Vhost = "/", management: Url = None) -> None:
     """Take an operator policy away."""
     clear(management, "operator-policies", vhost, name)
 
 
-def list_operator_policies(
-    vhost: Vhost = "/", management: Url = DEFAULT_URL, formatter: Format = Formatter.table
-) -> None:
+def list_operator_policies(vhost: Vhost = "/", management: Url = None, formatter: Format = Formatter.table) -> None:
     """List the operator policies of a virtual host."""
     show(ask(management, "GET", path("operator-policies", vhost), missing=no_vhost(vhost)), COLUMNS, formatter)
 
@@ -90,7 +90,7 @@ def list_operator_policies(
 # ---- definitions
 
 
-def export_definitions(file: File, management: Url = DEFAULT_URL) -> None:
+def export_definitions(file: File, management: Url = None) -> None:
     """Write users, virtual hosts, permissions, policies, queues, exchanges and bindings as RabbitMQ's JSON."""
     text = json.dumps(ask(management, "GET", path("definitions")), indent=2) + "\n"
     if file == "-":
@@ -103,7 +103,7 @@ def export_definitions(file: File, management: Url = DEFAULT_URL) -> None:
     done(f"definitions written to {file}")
 
 
-def import_definitions(file: File, management: Url = DEFAULT_URL) -> None:
+def import_definitions(file: File, management: Url = None) -> None:
     """Take over definitions that RabbitMQ or Leveret exported; what is there and not in them stays."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.cli.completing import queues
 from leveret.cli.output import fail
 from leveret.cli.reaching import Url, url_of
 from leveret.client.blocking import connect_blocking
@@ -14,7 +15,9 @@ from leveret.wire.properties import BasicProperties
 
 
 def send(
-    queue: Annotated[str, typer.Argument(help="The queue; declared durable if it is not there.")],
+    queue: Annotated[
+        str, typer.Argument(help="The queue; declared durable if it is not there.", autocompletion=queues)
+    ],
     text: Annotated[list[str], typer.Argument(help="The message, words joined by spaces.")],
     url: Url = None,
 ) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from leveret.cli.asking import DEFAULT_URL, Format, Formatter, Url, ask, done, json_object, path, secret, show
+from leveret.cli.asking import Format, Formatter, Url, ask, done, json_object, path, secret, show
 from leveret.cli.output import fail
+from leveret.cli.reaching import api_of
 from leveret.errors import ManagementError
 from leveret.management.remote import Declined, remote
 
@@ -19,12 +20,12 @@ def no_user(name: str) -> str:
     return f"user {name!r} does not exist"
 
 
-def find(url: str, name: str) -> dict[str, Any]:
+def find(url: str | None, name: str) -> dict[str, Any]:
     user: dict[str, Any] = ask(url, "GET", path("users", name), missing=no_user(name))
     return user
 
 
-def add_user(username: Name, password: Password = None, management: Url = DEFAULT_URL) -> None:
+def add_user(username: Name, password: Password = None, management: Url = None) -> None:
     """Create a user, without tags and permissions."""
     names = [user["name"] for user in ask(management, "GET", path("users"))]
     if username in names:
@@ -34,13 +35,13 @@ def add_user(username: Name, password: Password = None, management: Url = DEFAUL
     done(f"user {username!r} added; it has no permissions yet: leveret set-permissions")
 
 
-def delete_user(username: Name, management: Url = DEFAULT_URL) -> None:
+def delete_user(username: Name, management: Url = None) -> None:
     """Delete a user with its permissions; its connections are closed."""
     ask(management, "DELETE", path("users", username), missing=no_user(username))
     done(f"user {username!r} deleted")
 
 
-def change_password(username: Name, password: Password = None, management: Url = DEFAULT_URL) -> None:
+def change_password(username: Name, password: Password = None, management: Url = None) -> None:
     """Change a user's password; tags and permissions stay."""
     user = find(management, username)
     body = {"password": secret(password, "New password"), "tags": tags_text(user)}
@@ -53,7 +54,7 @@ def set_user_tags(
     tags: Annotated[
         list[str] | None, typer.Argument(metavar="[TAG]...", help="administrator, monitoring, policymaker, management")
     ] = None,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Set a user's tags in place of those that it has; none: take all away."""
     user = find(management, username)
@@ -68,16 +69,16 @@ def tags_text(user: dict[str, Any]) -> str:
     return tags if isinstance(tags, str) else ",".join(tags)
 
 
-def list_users(management: Url = DEFAULT_URL, formatter: Format = Formatter.table) -> None:
+def list_users(management: Url = None, formatter: Format = Formatter.table) -> None:
     """List users and their tags."""
     rows = [{"user": one["name"], "tags": one["tags"]} for one in ask(management, "GET", path("users"))]
     show(rows, ["user", "tags"], formatter)
 
 
-def authenticate_user(username: Name, password: Password = None, management: Url = DEFAULT_URL) -> None:
+def authenticate_user(username: Name, password: Password = None, management: Url = None) -> None:
     """Say whether the password is the user's: exit code 0, or 1."""
     try:
-        remote(management, username, secret(password, "Password")).ask("GET", path("whoami"))
+        remote(api_of(management), username, secret(password, "Password")).ask("GET", path("whoami"))
     except Declined as declined:
         # Who may not use the management API but was let in as far as to be told so has the right password.
         if declined.status != 401 or "management user" not in declined.reason:
@@ -95,7 +96,7 @@ def authenticate_user(username: Name, password: Password = None, management: Url
 def set_user_limits(
     username: Name,
     definition: Annotated[str, typer.Argument(help='JSON, as {"max-connections": 10}; -1: no limit.')],
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Limit a user's connections (max-connections) and channels (max-channels)."""
     for limit, value in json_object(definition, "DEFINITION").items():
@@ -106,7 +107,7 @@ def set_user_limits(
 def clear_user_limits(
     username: Name,
     limit: Annotated[str, typer.Argument(help="max-connections, max-channels or all.")] = "all",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Take a user's limit away, or all of them."""
     for one in ("max-connections", "max-channels") if limit == "all" else (limit,):
@@ -117,7 +118,7 @@ def clear_user_limits(
 def list_user_limits(
     user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
     global_: Annotated[bool, typer.Option("--global", help="All users', which is the default.")] = False,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
     formatter: Format = Formatter.table,
 ) -> None:
     """List users' limits."""

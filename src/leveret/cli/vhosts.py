@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leveret.cli.asking import DEFAULT_URL, Format, Formatter, Url, Vhost, ask, done, json_object, path, show
+from leveret.cli.asking import Format, Formatter, Url, Vhost, ask, done, json_object, path, show
 
 Name = Annotated[str, typer.Argument(metavar="VHOST")]
 
@@ -22,7 +22,7 @@ def add_vhost(
     default_queue_type: Annotated[
         str | None, typer.Option("--default-queue-type", help="classic or quorum, for queues that do not say.")
     ] = None,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Create a virtual host, or describe one anew."""
     given = {"description": description, "tags": tags, "default_queue_type": default_queue_type}
@@ -31,7 +31,7 @@ def add_vhost(
     done(f"virtual host {vhost!r} added")
 
 
-def delete_vhost(vhost: Name, management: Url = DEFAULT_URL) -> None:
+def delete_vhost(vhost: Name, management: Url = None) -> None:
     """Delete a virtual host with all that is in it; its connections are closed."""
     ask(management, "DELETE", path("vhosts", vhost), missing=no_vhost(vhost))
     done(f"virtual host {vhost!r} deleted")
@@ -41,7 +41,7 @@ def list_vhosts(
     columns: Annotated[
         list[str] | None, typer.Argument(metavar="[COLUMN]...", help="name, description, tags, tracing, …")
     ] = None,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
     formatter: Format = Formatter.table,
 ) -> None:
     """List virtual hosts."""
@@ -54,7 +54,7 @@ def list_vhosts(
 def set_vhost_limits(
     definition: Annotated[str, typer.Argument(help='JSON, as {"max-queues": 10}; -1: no limit.')],
     vhost: Vhost = "/",
-    management: Url = DEFAULT_URL,
+    management: Url = None,
 ) -> None:
     """Limit a virtual host's connections (max-connections) and queues (max-queues)."""
     for limit, value in json_object(definition, "DEFINITION").items():
@@ -62,12 +62,12 @@ def set_vhost_limits(
     done(f"limits of virtual host {vhost!r} set")
 
 
-def limits_of(management: str, vhost: str) -> list[dict[str, Any]]:
+def limits_of(management: str | None, vhost: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = ask(management, "GET", path("vhost-limits", vhost), missing=no_vhost(vhost))
     return rows
 
 
-def clear_vhost_limits(vhost: Vhost = "/", management: Url = DEFAULT_URL) -> None:
+def clear_vhost_limits(vhost: Vhost = "/", management: Url = None) -> None:
     """Take all limits of a virtual host away."""
     for row in limits_of(management, vhost):
         for limit in row["value"]:
@@ -78,7 +78,7 @@ def clear_vhost_limits(vhost: Vhost = "/", management: Url = DEFAULT_URL) -> Non
 def list_vhost_limits(
     vhost: Vhost = "/",
     global_: Annotated[bool, typer.Option("--global", help="Of all virtual hosts.")] = False,
-    management: Url = DEFAULT_URL,
+    management: Url = None,
     formatter: Format = Formatter.table,
 ) -> None:
     """List the limits of a virtual host, or of all."""

@@ -15,7 +15,7 @@ from leveret.client.delivery import Delivery, Returned
 from leveret.client.looping import run
 from leveret.client.standing import StandingChannel
 from leveret.client.waiting import ConnectionClosed
-from leveret.wire.properties import BasicProperties
+from leveret.wire.properties import BasicProperties, decode_properties, encode_properties
 
 __all__ = [
     "Backoff",
@@ -29,5 +29,7 @@ __all__ = [
     "Returned",
     "StandingChannel",
     "connect",
+    "decode_properties",
+    "encode_properties",
     "run",
 ]

@@ -1,6 +1,6 @@
-"""How long to wait before the next attempt to connect: exponential, with jitter, never above a limit.
+"""Waits before the next attempt to connect, as long as pauses says.
 
-Randomness and waiting are handed in, so that tests run without either. Called by client/connection.
+Waiting is handed in, so that tests run without. Used by client, tasks and worker.
 """
 
 from __future__ import annotations
@@ -8,16 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final
 
-DOUBLINGS_MAX: Final = 30
+from leveret.spacing import Spacing
 
 
-class Backoff:
-    """`delay_s` doubles from `first_s` up to `max_s`; each is drawn from the upper half of its span.
-
-    `fraction` gives a number from 0 to 1 (random.random), `sleep` waits that many seconds.
-    """
+class Backoff(Spacing):
+    """`sleep` waits that many seconds."""
 
     def __init__(
         self,
@@ -27,15 +23,8 @@ class Backoff:
         fraction: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.first_s = first_s
-        self.max_s = max_s
-        self._fraction = fraction
+        super().__init__(first_s, max_s, fraction=fraction)
         self._sleep = sleep
-
-    def delay_s(self, attempt: int) -> float:
-        """Of attempt 0, 1, 2…; the jitter keeps clients from coming back to a restarted broker all at once."""
-        span_s = min(self.max_s, self.first_s * float(2 ** min(attempt, DOUBLINGS_MAX)))
-        return span_s * (0.5 + 0.5 * self._fraction())
 
     async def wait(self, attempt: int) -> None:
         await self._sleep(self.delay_s(attempt))

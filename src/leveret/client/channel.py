@@ -25,6 +25,7 @@ from leveret.wire.properties import BasicProperties
 
 if TYPE_CHECKING:
     from leveret.client.connection import Connection
+    from leveret.client.transport import Link
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,12 @@ class Channel(Declaring):
         payload, header = self._encoder.encode(exchange, routing_key, mandatory, properties)
         return session.publish(payload, header, body, (exchange, routing_key) if mandatory else None)
 
+    @property
+    def writable(self) -> bool:
+        """Whether a message goes out at once: there is a connection with room, and the broker takes messages."""
+        session = self._session
+        return session is not None and session.error is None and _has_room(session.link)
+
     async def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until the socket takes more and the broker does not block publishers."""
         await bounded(self._drain(), timeout_s, "room for more messages")
@@ -109,7 +116,7 @@ class Channel(Declaring):
         """Wait for a link that takes a message now. One that ends while it is waited for is followed by another."""
         while True:
             link = (await self._open_session()).link
-            if link.may_publish.is_set() and link.may_write.is_set():
+            if _has_room(link):
                 return
             await link.may_publish.wait()
             await link.may_write.wait()
@@ -234,3 +241,7 @@ class Channel(Declaring):
     async def recover(self) -> None:
         """Have all unacknowledged deliveries of this channel put back into their queues."""
         await self.call(lambda: BasicRecover(True), "basic.recover-ok")
+
+
+def _has_room(link: Link) -> bool:
+    return link.may_publish.is_set() and link.may_write.is_set()

@@ -49,8 +49,9 @@ class Declaring(Lifetime):
         exclusive: bool = False,
         auto_delete: bool = False,
         arguments: Arguments = None,
+        remember: bool = True,
     ) -> QueueDeclared:
-        """Without a name the broker chooses one. Declared again after a reconnect, unless `passive`."""
+        """Without a name the broker chooses one. Declared again after a reconnect, unless `passive` or not to `remember`."""
         sent, reply = await self.call(
             lambda: QueueDeclare(
                 queue=self._topology.current(queue),
@@ -64,11 +65,19 @@ class Declaring(Lifetime):
         )
         assert isinstance(reply, QueueDeclareOk)
         self._last_queue = reply.queue
-        if not passive:
+        if remember and not passive:
             self._topology.add_queue(sent, reply.queue)
         return QueueDeclared(reply.queue, reply.message_count, reply.consumer_count)
 
-    async def queue_bind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
+    async def queue_bind(
+        self,
+        queue: str,
+        exchange: str,
+        routing_key: str = "",
+        arguments: Arguments = None,
+        *,
+        remember: bool = True,
+    ) -> None:
         binding, _ = await self.call(
             lambda: QueueBind(
                 queue=self._queue(queue),
@@ -78,7 +87,8 @@ class Declaring(Lifetime):
             ),
             "queue.bind-ok",
         )
-        self._topology.add_binding(binding)
+        if remember:
+            self._topology.add_binding(binding)
 
     async def queue_unbind(self, queue: str, exchange: str, routing_key: str = "", arguments: Arguments = None) -> None:
         table = dict(arguments or {})
@@ -117,7 +127,9 @@ class Declaring(Lifetime):
         auto_delete: bool = False,
         internal: bool = False,
         arguments: Arguments = None,
+        remember: bool = True,
     ) -> None:
+        """Declared again after a reconnect, unless `passive` or not to `remember`."""
         method = ExchangeDeclare(
             exchange=exchange,
             type=type,
@@ -128,7 +140,7 @@ class Declaring(Lifetime):
             arguments=dict(arguments or {}),
         )
         await self.call(lambda: method, "exchange.declare-ok")
-        if not passive:
+        if remember and not passive:
             self._topology.add_exchange(method)
 
     async def exchange_delete(self, exchange: str, *, if_unused: bool = False) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from leveret import __version__
 from leveret.client.transport import Link
 from leveret.client.url import Endpoint, Target
 from leveret.client.waiting import ConnectionClosed, bounded
@@ -104,13 +104,9 @@ def _tune(link: Link, offered: ConnectionTune, heartbeat_s: int) -> int:
 
 def client_properties(name: str | None) -> dict[str, object]:
     """What the broker shows of us in its listings."""
-    try:
-        release = version("leveret")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        release = "0"
     properties: dict[str, object] = {
         "product": "Leveret",
-        "version": release,
+        "version": __version__,
         "platform": f"{platform.python_implementation()} {platform.python_version()}",
         "capabilities": CAPABILITIES,
     }

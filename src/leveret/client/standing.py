@@ -22,6 +22,11 @@ class StandingChannel:
         self._left: Channel | None = None
         self._opening = asyncio.Lock()
 
+    @property
+    def ready(self) -> Channel | None:
+        """The one that `get` gives without waiting, if there is one."""
+        return None if self._channel is None or self._channel.closed else self._channel
+
     async def get(self) -> Channel:
         """Raises what Connection.channel raises."""
         if self._channel is not None and not self._channel.closed:

@@ -7,7 +7,9 @@ each time; `current` leads from any earlier name to the present one. No I/O: cli
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from leveret.wire.methods import ExchangeBind, ExchangeDeclare, QueueBind, QueueDeclare
 
@@ -15,8 +17,7 @@ Binding = QueueBind | ExchangeBind
 BindingKey = tuple[str, str, str, str, str]
 
 
-@dataclass(slots=True)
-class DeclaredQueue:
+class DeclaredQueue(msgspec.Struct):
     method: QueueDeclare  # with its present name, also if the broker chose it
     named_by_broker: bool
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 from leveret.errors import ClientError
 
@@ -27,8 +28,7 @@ UNVERIFIED: Final = frozenset({"0", "no", "none", "false", "verify_none"})
 VERIFIED: Final = frozenset({"1", "yes", "peer", "true", "verify_peer"})
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One place to connect to: a host and port, or the path of a Unix socket."""
 
     host: str = ""
@@ -39,8 +39,7 @@ class Endpoint:
         return self.path or f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class TLS:
+class TLS(msgspec.Struct, frozen=True):
     """File names as ssl takes them. `verify` false accepts any certificate: for tests only."""
 
     cafile: str | None = None
@@ -61,8 +60,7 @@ class TLS:
         return context
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A URL, taken apart. None where it says nothing and the caller's value holds."""
 
     endpoints: tuple[Endpoint, ...]

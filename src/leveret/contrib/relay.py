@@ -15,16 +15,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from leveret.client import Backoff
 from leveret.errors import ConnectionLost, PartlySent, TaskError, WaitTimeout
 from leveret.tasks import Call, WorkQueue
+from leveret.tasks.expiry import expires_ms, time_of
+from leveret.tasks.message import new_id
 
 log = logging.getLogger("leveret.outbox")
 T = TypeVar("T")
@@ -48,13 +51,18 @@ def now_ms() -> int:
 
 
 def with_id(call: Call[T]) -> Call[T]:
-    """Its message has this id from now on, however often it is sent. TaskError if it asks for a result."""
+    """Its message has this id from now on, however often it is sent. TaskError if it is no single task, or asks for a result."""
+    if not isinstance(call, Call):
+        raise TaskError(
+            f"{call} is no task.call(…): an outbox takes single tasks, for the messages that a workflow begins with are no one row; "
+            "have one of your tasks send the workflow"
+        )
     if call.result:
         raise TaskError(
             f"task {call.task.name!r} is sent with result=True, but a relay sends it for you, and it would be the relay that "
             "gets the result: say task.options(result=False).call(…), and have the task write its result down"
         )
-    return call if call.id else replace(call, id=str(uuid.uuid4()))
+    return call if call.id else replace(call, id=new_id())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +84,17 @@ class Stored(msgspec.Struct, omit_defaults=True):
     id: str
     priority: int | None = None
     cancellable: bool = False
+    expires_ms: int = 0
+    version: int = 1
 
 
-def written(call: Call[Any]) -> bytes:
+def written(call: Call[Any], now: int) -> bytes:
     """What is delayed can be cancelled, also if nothing is left of its delay when it is sent."""
     cancellable = call.cancellable or call.delay_ms > 0
-    return msgspec.json.encode(
-        Stored(call.task.name, call.queue, call.body, call.id, call.priority, cancellable),
-    )
+    due = datetime.fromtimestamp((now + call.delay_ms) / 1000, UTC)
+    stored = Stored(call.task.name, call.queue, call.body, call.id, call.priority, cancellable)
+    stored.expires_ms, stored.version = expires_ms(call.expires, due), call.version
+    return msgspec.json.encode(stored)
 
 
 def due_ms(call: Call[Any], now: int) -> int:
@@ -98,7 +109,15 @@ def read(work: WorkQueue, row: Row, now: int) -> Call[Any]:
         raise TaskError(f"this program has no task {stored.task!r}: the relay's has to be the one that wrote the row")
     delay_ms = max(0, row.due_ms - now) if row.due_ms else 0
     call = Call(
-        task, stored.queue, stored.body, delay_ms, stored.priority, cancellable=stored.cancellable, id=stored.id
+        task,
+        stored.queue,
+        stored.body,
+        delay_ms,
+        stored.priority,
+        cancellable=stored.cancellable,
+        id=stored.id,
+        expires=time_of(stored.expires_ms),
+        version=stored.version,
     )
     work.check(call)
     return call

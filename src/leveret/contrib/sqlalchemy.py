@@ -131,11 +131,12 @@ class Outbox:
         return Sent(call.id, call.task.name, call.queue, None, self.work.cancel, self.work.cancel_async)
 
     def _checked(self, call: Call[T]) -> Call[T]:
+        call = with_id(call)
         self.work.check(call)
-        return with_id(call)
+        return call
 
     def _insert(self, call: Call[Any]) -> Any:
-        row = {"id": call.id, "task": call.task.name, "queue": call.queue, "call": written(call)}
+        row = {"id": call.id, "task": call.task.name, "queue": call.queue, "call": written(call, self._now())}
         return insert(self.table).values(**row, due_ms=due_ms(call, self._now()))
 
     def _ring_after(self, session: Session) -> None:

@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from leveret.demo.view import View, view
 from leveret.errors import LeveretError
 from leveret.management import remote
 
+ENDED_BY: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 START_S: Final = 30.0
 STOP_S: Final = 20.0
 SILENCE_S: Final = 60.0
@@ -52,8 +53,20 @@ def run(directory: Path | None, workers: int) -> int:
     files = sources(directory or Path(sysconfig.get_path("stdlib")), directory is None)
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="leveret-demo-") as home, asyncio.Runner(loop_factory=new_loop) as runner:
-        tally = runner.run(Demo(Path(home), files, workers, view(console)).run())
+        tally = runner.run(_unless_ended(Demo(Path(home), files, workers, view(console)).run()))
     return conclude(tally, console)
+
+
+async def _unless_ended(work: Coroutine[Any, Any, Tally]) -> Tally:
+    """SIGTERM, SIGHUP (its terminal is closed) and Ctrl-C end the demo, and what it started with it; also if it was started in the
+    background, where SIGINT would else be ignored."""
+    loop, demo = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    for number in ENDED_BY:
+        loop.add_signal_handler(number, demo.cancel)
+    try:
+        return await demo
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def sources(directory: Path, standard_library: bool) -> list[Path]:

@@ -21,7 +21,9 @@ from leveret.broker.broker import Broker
 from leveret.broker.users import User
 from leveret.broker.vhost import VirtualHost
 from leveret.errors import AMQPError, InvalidSetting
+from leveret.management.details import Details
 from leveret.management.endpoints import Refused, no_vhost
+from leveret.management.sampling import Sampling
 
 Action = Callable[["Call"], Any]
 """May also return an awaitable."""
@@ -49,23 +51,30 @@ class Call:
     def __init__(
         self,
         broker: Broker,
+        sampling: Sampling,
         user: User,
         names: tuple[str, ...],
-        request: Request,
-        sent: bytes,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        sent: Callable[[], Any],
         turn: Callable[[], None],
         body_bytes_max: int,
     ) -> None:
         self.broker: Final = broker
+        self.sampling: Final = sampling
         self.user: Final = user
         self.names: Final = names
         """What the pattern's stars stand for."""
-        self.query: Final = request.query_params
-        self.headers: Final = request.headers
+        self.query: Final = query
+        self.headers: Final = headers
         self.turn: Final = turn
         """To be called after waiting: a turn of the loop begins."""
         self.body_bytes_max: Final = body_bytes_max
         self._sent: Final = sent
+
+    def details(self, kind: str = "") -> Details:
+        """How the query wants figures to be shown."""
+        return Details(self.sampling, self.query, kind)
 
     async def sliced(self, work: Iterator[None]) -> None:
         """Do all of it, with the others' turns between."""
@@ -113,11 +122,8 @@ class Call:
 
     @property
     def body(self) -> Any:
-        """The JSON that was sent, an empty object if there is none."""
-        try:
-            return msgspec.json.decode(self._sent) if self._sent.strip() else {}
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refused(400, "bad_request", "not_json") from None
+        """What was sent, an empty object if nothing was."""
+        return self._sent()
 
     def fields(self) -> dict[str, Any]:
         """The body as an object."""
@@ -134,6 +140,13 @@ class Call:
             listed = ",".join(f"{{key_missing,{key}}}" for key in missing)
             raise Refused(400, "bad_request", f"[{listed}]")
         return body
+
+
+def decoded(sent: bytes) -> Any:
+    try:
+        return msgspec.json.decode(sent) if sent.strip() else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused(400, "bad_request", "not_json") from None
 
 
 def flag(body: Mapping[str, Any], name: str) -> bool:
@@ -180,12 +193,27 @@ def reply(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value, enc_hook=str), status, media_type="application/json")
 
 
+ROWS_AT_ONCE: Final = 100
+
+
+async def reply_in_turns(value: Any, turn: Callable[[], None]) -> Response:
+    """A long list becomes JSON bit by bit, with the others' turns between."""
+    if not isinstance(value, list) or len(value) <= ROWS_AT_ONCE:
+        return reply(value)
+    pieces = []
+    for first in range(0, len(value), ROWS_AT_ONCE):
+        pieces.append(msgspec.json.encode(value[first : first + ROWS_AT_ONCE], enc_hook=str)[1:-1])
+        await asyncio.sleep(0)
+    turn()
+    return Response(b"[" + b",".join(pieces) + b"]", media_type="application/json")
+
+
 def error(status: int, kind: str, reason: object) -> Response:
     return reply({"error": kind, "reason": reason}, status)
 
 
 class Paths:
-    """Finds the action for a path as it was sent: %2F is the slash of a name."""
+    """Finds the action for a path as it was sent: %2F is the slash of a name, and one slash at the end means nothing."""
 
     def __init__(self, *tables: Table) -> None:
         merged: dict[str, dict[str, Action]] = {}
@@ -197,10 +225,9 @@ class Paths:
             parts = path.split("/")
             self._by_length.setdefault(len(parts), []).append((parts, methods))
 
-    def find(self, request: Request) -> tuple[Mapping[str, Action], tuple[str, ...]]:
+    def find(self, path: str) -> tuple[Mapping[str, Action], tuple[str, ...]]:
         """The actions by method, and what the stars stand for; Refused (404) if there is no such path."""
-        sent: bytes = request.scope.get("raw_path") or request.url.path.encode()
-        parts = [unquote(part) for part in sent.decode("ascii", "replace").split("?")[0].split("/")[2:]]
+        parts = [unquote(part) for part in path.split("?")[0].removesuffix("/").split("/")[2:]]
         for pattern, methods in self._by_length.get(len(parts), ()):
             if all(one in ("*", part) for one, part in zip(pattern, parts, strict=True)):
                 return methods, tuple(part for one, part in zip(pattern, parts, strict=True) if one == "*")
@@ -223,27 +250,11 @@ async def received(request: Request, bytes_max: int) -> bytes:
     raise Refused(400, "bad_request", "Exceeded HTTP request body size limit")
 
 
-async def answer(
-    paths: Paths, broker: Broker, user: User, request: Request, turn: Callable[[], None], body_bytes_max: int
-) -> Response:
-    try:
-        methods, names = paths.find(request)
-        action = methods.get("GET" if request.method == "HEAD" else request.method)
-        if action is None:
-            return Response(status_code=405, headers={"Allow": ", ".join(["HEAD", *methods, "OPTIONS"])})
-        sent = await received(request, body_bytes_max)
-        call = Call(broker, user, names, request, sent, turn, body_bytes_max)
-        turn()
-        return await perform(action, call)
-    except Refused as refusal:
-        return error(refusal.status, refusal.error, refusal.reason)
-
-
-async def perform(action: Action, call: Call) -> Response:
+async def perform(action: Action, call: Call) -> Any:
+    """What it returns. Whatever is wrong is raised as Refused."""
     try:
         value = action(call)
-        if inspect.isawaitable(value):
-            value = await value
+        return await value if inspect.isawaitable(value) else value
     except AMQPError as wrong:
         raise refused(wrong) from None
     except InvalidSetting as wrong:
@@ -252,7 +263,6 @@ async def perform(action: Action, call: Call) -> Response:
         raise not_found() from None
     except ValueError as wrong:
         raise Refused(400, "bad_request", str(wrong)) from None
-    return value if isinstance(value, Response) else reply(value)
 
 
 async def created(broker: Broker, new: bool) -> Response:

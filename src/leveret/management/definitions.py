@@ -44,11 +44,13 @@ def export(broker: Broker) -> dict[str, Any]:
         "vhosts": [vhost_row(vhost) for vhost in vhosts],
         "permissions": [row for vhost in vhosts for row in permission_rows(vhost)],
         "topic_permissions": [row for vhost in vhosts for row in topic_permission_rows(vhost)],
-        "global_parameters": [
-            {"name": name, "value": value} for name, value in broker.tenants.global_parameters.items()
-        ],
+        "global_parameters": global_parameters(broker),
         **_named([(vhost, {"vhost": vhost.name}) for vhost in vhosts]),
     }
+
+
+def global_parameters(broker: Broker) -> Rows:
+    return [{"name": name, "value": value} for name, value in broker.tenants.global_parameters.items()]
 
 
 def export_vhost(vhost: VirtualHost) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def _import_topic_permission(broker: Broker, row: dict[str, Any]) -> None:
     permissions.grant_topic(_user(broker, row), row["exchange"], row["write"], row["read"])
 
 
-def _import_parameter(broker: Broker, row: dict[str, Any]) -> None:
+def import_parameter(broker: Broker, row: dict[str, Any]) -> None:
     vhost, component, name = _vhost(broker, row), row["component"], row["name"]
     if not isinstance(row["value"], dict):
         raise InvalidSetting(f"value should be an object, actually was {printed(row['value'])}")
@@ -231,7 +233,7 @@ STEPS: list[tuple[str, Any]] = [
     ("permissions", _import_permission),
     ("topic_permissions", _import_topic_permission),
     ("global_parameters", _import_global_parameter),
-    ("parameters", _import_parameter),
+    ("parameters", import_parameter),
     ("policies", _import_policy),
     ("queues", _import_queue),
     ("exchanges", _import_exchange),

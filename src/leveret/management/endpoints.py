@@ -105,9 +105,9 @@ def visible(call: Call, *tags: str) -> VirtualHost:
     return vhost
 
 
-def existing(call: Call) -> VirtualHost:
-    """The virtual host that the path names first, to write into."""
-    vhost = call.broker.vhosts.get(call.names[0])
+def existing(call: Call, number: int = 0) -> VirtualHost:
+    """The virtual host that the path names first, or at that place, to write into."""
+    vhost = call.broker.vhosts.get(call.names[number])
     if vhost is None:
         raise no_vhost()
     return vhost

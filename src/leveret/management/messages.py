@@ -46,11 +46,13 @@ async def publish(call: Call) -> View:
         header = header_payload(len(payload), encode_properties(properties_of(table(body, "properties"))))
         address = Address(exchange, key, True, False, encoded)
         call.broker.routers[vhost.name].publish(channel, address, header, payload)
+        return {"routed": await peer.confirmed() and not peer.returned}
     except AMQPError as wrong:
         raise Refused(400, "bad_request", f"{wrong.code} {wrong.text}") from None
     except CodecError as wrong:
         raise Refused(400, "bad_request", str(wrong)) from None
-    return {"routed": await peer.confirmed() and not peer.returned}
+    finally:
+        channel.close()
 
 
 def decoded(payload: str, encoding: object) -> bytes:
@@ -84,15 +86,12 @@ def properties_of(given: dict[str, Any]) -> BasicProperties:
 async def get(call: Call) -> list[View]:
     """Takes up to `count` messages, but no more than fit into `body_bytes_max`, and does with them what `ackmode` says."""
     body = call.fields_with("count", "ackmode", "encoding")
-    count, mode, encoding, cut = body["count"], body["ackmode"], body["encoding"], body.get("truncate")
-    if type(count) is not int:
-        raise Refused(400, "bad_request", ["not_integer", count])
+    mode, encoding = body["ackmode"], body["encoding"]
+    count, cut = whole(body["count"]), None if body.get("truncate") is None else whole(body["truncate"])
     if encoding not in ("auto", "base64"):
         raise Refused(400, "bad_request", "Unsupported encoding. Please use auto or base64.")
     if mode not in ACK_MODES:
         raise Refused(400, "bad_request", f"Unsupported ackmode. Please use {', '.join(ACK_MODES)}.")
-    if cut is not None and type(cut) is not int:
-        raise Refused(400, "bad_request", ["not_integer", cut])
     peer = Acting(call.user)
     vhost = call.vhost()
     if call.names[1] not in vhost.queues:
@@ -117,6 +116,15 @@ async def get(call: Call) -> list[View]:
     finally:
         channel.close()
     return taken
+
+
+def whole(value: object) -> int:
+    """A number, which rabbitmqadmin writes as a text."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    if type(value) is not int:
+        raise Refused(400, "bad_request", ["not_integer", value])
+    return value
 
 
 def settle(channel: Channel, mode: str) -> None:

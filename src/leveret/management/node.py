@@ -1,229 +1,247 @@
-"""The node itself over HTTP: who asks, what listens, is it well; its virtual hosts and connections, and ending one.
-
-RabbitMQ's paths, fields and statuses for a cluster of one. `Node` is filled in by server/http.
-"""
+"""The whole over HTTP: overview, the one node there is, and what RabbitMQ says of a cluster and its extensions."""
 
 from __future__ import annotations
 
 import os
+import resource
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from leveret import __version__
-from leveret.broker.peer import Peer
+from leveret.broker.exchange_types import EXCHANGE_TYPES
 from leveret.broker.users import ADMINISTRATOR
-from leveret.management import views
-from leveret.management.acting import confirming
-from leveret.management.calls import Call, Table, refusing_openly, reply
+from leveret.management import figures, process
+from leveret.management.about import Node
+from leveret.management.calls import Call, Table
 from leveret.management.endpoints import Refused
-from leveret.management.lists import listed
-from leveret.wire.events import Address
-from leveret.wire.frames import header_payload
-from leveret.wire.values import encode_shortstr
+from leveret.management.lists import unpaged_rows
+from leveret.management.rows import RABBITMQ_VERSION
+from leveret.management.views import NODE, View, parted
 
-ALIVENESS_QUEUE: Final = "aliveness-test"
-CLOSED_HERE: Final = "Closed via management plugin"
-PROTOCOLS: Final = {"amqp091": "amqp", "amqp0.9.1": "amqp", "tls": "amqp/ssl", "amqps": "amqp/ssl"}
-"""Other names under which a protocol may be asked for."""
+TYPE_TEXTS: Final = {
+    "direct": "AMQP direct exchange, as per the AMQP specification",
+    "fanout": "AMQP fanout exchange, as per the AMQP specification",
+    "headers": "AMQP headers exchange, as per the AMQP specification",
+    "topic": "AMQP topic exchange, as per the AMQP specification",
+    "x-consistent-hash": "Consistent Hashing Exchange",
+    "x-delayed-message": "Delayed Message Exchange",
+}
+MECHANISM_TEXTS: Final = {
+    "PLAIN": "SASL PLAIN authentication mechanism",
+    "AMQPLAIN": "QPid AMQPLAIN mechanism",
+    "EXTERNAL": "TLS peer verification-based authentication plugin. Requires the client's certificate",
+}
+FLAGS: Final = {
+    "drop_unroutable_metric": "Count unroutable publishes to be dropped in stats",
+    "empty_basic_get_metric": "Count AMQP `basic.get` on empty queues in stats",
+    "implicit_default_bindings": "Default bindings are now implicit, instead of being stored in the database",
+    "quorum_queue": "Support queues of type `quorum`",
+    "user_limits": "Configure connection and channel limits for a user",
+    "virtual_host_metadata": "Virtual host metadata (description, tags, etc)",
+}
+"""Of RabbitMQ's feature flags those that hold here."""
+RETENTION: Final = {"global": [600, 86_400], "basic": [600, 3_600], "detailed": [600]}
+"""Seconds for which samples are kept: every one, and one a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    protocol: str
-    host: str
-    port: int
-
-    def view(self) -> views.View:
-        return {"node": views.NODE, "protocol": self.protocol, "ip_address": self.host, "port": self.port}
+def exchange_types() -> list[View]:
+    return [{"name": name, "description": TYPE_TEXTS[name], "enabled": True} for name in EXCHANGE_TYPES]
 
 
-@dataclass(slots=True)
-class Node:
-    started_at_ms: int = 0
-    listeners: list[Listener] = field(default_factory=list)
-    files_max: Callable[[], int] = lambda: 0
+# ---- overview
 
-    def view(self, call: Call) -> views.View:
-        alarms = call.broker.alarms
-        return {
-            "name": views.NODE,
-            "type": "disc",
-            "running": True,
-            "os_pid": str(os.getpid()),
-            "uptime": max(0, time.time_ns() // 1_000_000 - self.started_at_ms),
-            "processors": os.cpu_count() or 1,
-            "fd_total": self.files_max(),
-            "sockets_used": len(call.broker.peers),
-            "mem_used": alarms.memory_used,
-            "mem_limit": alarms.memory_limit,
-            "mem_alarm": alarms.memory,
-            "disk_free": alarms.disk_free,
-            "disk_free_limit": alarms.disk_limit,
-            "disk_free_alarm": alarms.disk,
-            "applications": [{"name": "leveret", "description": "Leveret", "version": __version__}],
-            "cluster_links": [],
-        }
+
+async def overview(call: Call, node: Node) -> View:
+    """Of what the user may see: RabbitMQ tells of the node and of all virtual hosts those alone who have the tag for it."""
+    sums = await summed(call)
+    series = call.sampling.total if call.sees_all else None
+    churn = figures.of_churn(call.broker)
+    flat = call.details().shown(figures.TOTAL, (*sums.figures(), *churn), series)
+    stats, lengths, churned, _ = parted(flat, figures.LENGTHS, figures.CHURN, figures.OCTETS)
+    shown = {**product(), "message_stats": stats, "queue_totals": lengths, "object_totals": objects(call)}
+    if not call.sees_all:
+        return shown
+    return {
+        **shown,
+        "churn_rates": churned,
+        "node": NODE,
+        "os_pid": os.getpid(),
+        "statistics_db_event_queue": 0,
+        "listeners": [one.view() for one in node.listeners],
+        "contexts": [one.context() for one in node.listeners if one.is_http],
+    }
+
+
+def product() -> View:
+    return {
+        "management_version": __version__,
+        "product_name": "Leveret",
+        "product_version": __version__,
+        "rabbitmq_version": RABBITMQ_VERSION,
+        "cluster_name": NODE,
+        "rates_mode": "basic",
+        "sample_retention_policies": RETENTION,
+        "exchange_types": exchange_types(),
+        "release_series_support_status": "supported",
+        "disable_stats": False,
+        "enable_queue_totals": False,
+    }
+
+
+async def summed(call: Call) -> figures.Sums:
+    sums = figures.Sums()
+    if call.sees_all:
+        await call.sliced(sums.everything(call.broker))
+        return sums
+    for vhost in call.visible():
+        await call.sliced(sums.vhost(vhost))
+    return sums
+
+
+def objects(call: Call) -> View:
+    vhosts = call.visible()
+    peers = [one for one in call.broker.peers.values() if call.sees_all or one.user == call.user.name]
+    return {
+        "connections": len(peers),
+        "channels": sum(len(peer.channels) for peer in peers),
+        "consumers": sum(len(queue.consumers) for vhost in vhosts for queue in vhost.queues.values()),
+        "queues": sum(len(vhost.queues) for vhost in vhosts),
+        "exchanges": sum(len(vhost.exchanges) for vhost in vhosts),
+    }
+
+
+# ---- the node
+
+
+def node_view(call: Call, node: Node) -> View:
+    details = call.details("node_stats")
+    churn = details.shown(figures.CHURN, figures.of_churn(call.broker), None)
+    times = dict(zip(process.TIMES, process.times(call.broker), strict=True))
+    return {
+        **standing(call, node),
+        **details.shown(process.NAMES, process.figures(call.broker), call.sampling.node),
+        **times,
+        **{f"{name}_details": {"rate": 0.0} for name in times},
+        **churn,
+    }
+
+
+def standing(call: Call, node: Node) -> View:
+    """What does not change, or is set by others."""
+    alarms = call.broker.alarms
+    return {
+        "name": NODE,
+        "type": "disc",
+        "running": True,
+        "partitions": [],
+        "cluster_links": [],
+        "os_pid": str(os.getpid()),
+        "uptime": max(0, time.time_ns() // 1_000_000 - node.started_at_ms),
+        "processors": os.cpu_count() or 1,
+        "run_queue": 0,
+        "fd_total": node.files_max(),
+        "sockets_total": node.sockets_max,
+        "proc_total": resource.getrlimit(resource.RLIMIT_NPROC)[0],
+        "mem_limit": alarms.memory_limit,
+        "mem_alarm": alarms.memory,
+        "mem_calculation_strategy": "rss",
+        "disk_free_limit": alarms.disk_limit,
+        "disk_free_alarm": alarms.disk,
+        "rates_mode": "basic",
+        "exchange_types": exchange_types(),
+        "auth_mechanisms": [
+            {"name": name, "description": MECHANISM_TEXTS[name], "enabled": True} for name in node.mechanisms
+        ],
+        "applications": [{"name": "leveret", "description": "Leveret", "version": __version__}],
+        "contexts": [one.context() for one in node.listeners if one.is_http],
+        "log_files": ["<stderr>"],
+        "db_dir": node.directory,
+        "config_files": node.config_files,
+        "enabled_plugins": [],
+    }
+
+
+def memory_view(call: Call) -> View:
+    used = call.broker.alarms.memory_used
+    return {
+        "memory": {"total": {"rss": used, "allocated": used}, "strategy": "rss", "threads": threading.active_count()}
+    }
+
+
+def for_monitors(call: Call) -> None:
+    if not call.sees_all:
+        raise Refused(401, "not_authorised", "Not monitor user")
+
+
+def named_node(call: Call) -> None:
+    for_monitors(call)
+    if call.names[0] != NODE:
+        raise KeyError(call.names[0])
 
 
 def node_table(node: Node) -> Table:
     """The actions that need to know the node."""
 
-    def all_nodes(call: Call) -> list[views.View]:
-        if not call.sees_all:
-            raise Refused(401, "not_authorised", "Not monitor user")
-        return [node.view(call)]
+    def all_nodes(call: Call) -> Any:
+        for_monitors(call)
+        return unpaged_rows(call, [node_view(call, node)])
 
-    def only(call: Call) -> views.View:
-        if call.names[0] != views.NODE:
-            raise KeyError(call.names[0])
-        return all_nodes(call)[0]
+    def only(call: Call) -> View:
+        named_node(call)
+        return node_view(call, node)
 
-    def overview(call: Call) -> views.View:
-        return {**views.overview(call.broker), "listeners": [one.view() for one in node.listeners]}
+    def memory(call: Call) -> View:
+        named_node(call)
+        return memory_view(call)
 
     return {
-        "overview": {"GET": overview},
+        "overview": {"GET": lambda call: overview(call, node)},
         "nodes": {"GET": all_nodes},
         "nodes/*": {"GET": only},
-        "health/checks/port-listener/*": {"GET": lambda call: port_listener(node, call.names[0])},
-        "health/checks/protocol-listener/*": {"GET": lambda call: protocol_listener(node, call.names[0])},
+        "nodes/*/memory": {"GET": memory},
     }
 
 
-# ---- health
+# ---- what a cluster of one has to say
 
 
-def well(call: Call) -> views.View:
-    return {"status": "ok"}
+def feature_flags(call: Call) -> list[View]:
+    for_monitors(call)
+    return [
+        {"name": name, "desc": text, "doc_url": "", "state": "enabled", "stability": "stable", "provided_by": "leveret"}
+        for name, text in FLAGS.items()
+    ]
 
 
-def without_alarms(call: Call) -> Any:
-    alarms = call.broker.alarms
-    if not alarms.on:
-        return {"status": "ok"}
-    sources = (("disk", alarms.disk), ("memory", alarms.memory))
-    rows = [{"node": views.NODE, "resource": name} for name, on in sources if on]
-    return reply({"status": "failed", "reason": "There are alarms in effect in the cluster", "alarms": rows}, 503)
+def auth_attempts(call: Call) -> list[View]:
+    named_node(call)
+    churn = call.broker.commons.churn
+    return [
+        {
+            "protocol": protocol,
+            "auth_attempts": count,
+            "auth_attempts_failed": churn.logins_failed.get(protocol, 0),
+            "auth_attempts_succeeded": count - churn.logins_failed.get(protocol, 0),
+        }
+        for protocol, count in churn.logins.items()
+    ]
 
 
-def single_node(call: Call) -> views.View:
-    return {"status": "ok", "reason": "single node cluster"}
-
-
-def port_listener(node: Node, text: str) -> Any:
-    if not (text.isascii() and text.isdigit()):
-        raise Refused(400, "bad_request", "Invalid port")
-    ports = [one.port for one in node.listeners]
-    if int(text) in ports:
-        return {"status": "ok", "port": int(text)}
-    return reply({"status": "failed", "reason": "No active listener", "missing": int(text), "ports": ports}, 503)
-
-
-def protocol_listener(node: Node, name: str) -> Any:
-    wanted = PROTOCOLS.get(name.lower(), name.lower())
-    protocols = list(dict.fromkeys(one.protocol for one in node.listeners))
-    if wanted in protocols:
-        return {"status": "ok", "protocol": wanted}
-    return reply({"status": "failed", "reason": "No active listener", "missing": name, "protocols": protocols}, 503)
-
-
-async def aliveness(call: Call) -> views.View:
-    """Declares a queue, publishes a message to it and takes it away again."""
-    vhost = call.seen()
-    peer, channel = confirming(call.user, vhost)
-    with refusing_openly():
-        queue = vhost.declare_queue(ALIVENESS_QUEUE, False, False, False, {}, peer)
-    encoded = encode_shortstr("") + encode_shortstr(ALIVENESS_QUEUE)
-    address = Address("", ALIVENESS_QUEUE, True, False, encoded)
-    payload = b"test_message"
-    header = header_payload(len(payload), b"\0\0")
-    call.broker.routers[vhost.name].publish(channel, address, header, payload)
-    taken = queue.get()
-    if taken is not None:
-        queue.acknowledge(taken)
-    if taken is None or taken.body != payload or not await peer.confirmed():
-        raise Refused(503, "failed", "the message did not come back")
-    return {"status": "ok"}
-
-
-# ---- connections
-
-
-def connection_view(peer: Peer) -> views.View:
-    return peer.view() | {"channels": len(peer.channels), "node": views.NODE}
-
-
-def peer_named(call: Call) -> Peer:
-    """KeyError if no connection has this name."""
-    for peer in call.broker.peers.values():
-        if peer.name == call.names[0]:
-            if peer.user != call.user.name and ADMINISTRATOR not in call.user.tags:
-                raise Refused(401, "not_authorised", "User not authorised to access object")
-            return peer
-    raise KeyError(call.names[0])
-
-
-def delete_connection(call: Call) -> Response:
-    peer_named(call).force_close(call.headers.get("x-reason") or CLOSED_HERE)
+def rebalance(call: Call) -> Response:
+    """There is one node: everything is where it should be."""
+    if ADMINISTRATOR not in call.user.tags:
+        raise Refused(401, "not_authorised", "Not administrator user")
     return Response(status_code=204)
 
 
-def get_channel(call: Call) -> views.View:
-    for view in own(call, views.channels(call.broker)):
-        if view["name"] == call.names[0]:
-            return view
-    raise KeyError(call.names[0])
-
-
-def own(call: Call, rows: list[views.View]) -> list[views.View]:
-    """Of connections and channels: a user without the tag for it sees its own."""
-    return rows if call.sees_all else [row for row in rows if row["user"] == call.user.name]
-
-
-def of_vhost(call: Call, rows: list[views.View]) -> Any:
-    """Those in the virtual host that the path names."""
-    name = call.seen().name
-    return listed(call, own(call, [row for row in rows if row.get("vhost") == name]))
-
-
-def list_consumers(call: Call) -> Any:
-    rows = [
-        views.consumer_view(consumer)
-        for vhost in call.visible()
-        for queue in vhost.queues.values()
-        for consumer in queue.consumers
-    ]
-    return listed(call, rows)
-
-
-def list_unacked(call: Call) -> Any:
-    names = {vhost.name for vhost in call.visible()}
-    return listed(call, [row for row in views.unacked(call.broker) if row["vhost"] in names])
-
-
 TABLE: Table = {
-    "cluster-name": {"GET": lambda call: {"name": views.NODE}},
-    "vhosts/*/connections": {"GET": lambda call: of_vhost(call, views.connections(call.broker))},
-    "vhosts/*/channels": {"GET": lambda call: of_vhost(call, views.channels(call.broker))},
-    "connections": {"GET": lambda call: listed(call, own(call, views.connections(call.broker)))},
-    "connections/*": {"GET": lambda call: connection_view(peer_named(call)), "DELETE": delete_connection},
-    "connections/*/channels": {
-        "GET": lambda call: listed(call, [views.channel_view(one) for one in peer_named(call).channels.values()])
-    },
-    "channels": {"GET": lambda call: listed(call, own(call, views.channels(call.broker)))},
-    "channels/*": {"GET": get_channel},
-    "consumers": {"GET": list_consumers},
-    "consumers/*": {"GET": list_consumers},
-    "unacked": {"GET": list_unacked},
-    "aliveness-test/*": {"GET": aliveness},
-    "health/checks/alarms": {"GET": without_alarms},
-    "health/checks/local-alarms": {"GET": without_alarms},
-    "health/checks/virtual-hosts": {"GET": well},
-    "health/checks/node-is-mirror-sync-critical": {"GET": single_node},
-    "health/checks/node-is-quorum-critical": {"GET": single_node},
-    "healthchecks/node": {"GET": well},
+    "cluster-name": {"GET": lambda call: {"name": NODE}},
+    "extensions": {"GET": lambda call: []},
+    "feature-flags": {"GET": feature_flags},
+    "auth": {"GET": lambda call: {"enable_uaa": False, "uaa_client_id": "", "uaa_location": ""}},
+    "auth/attempts/*": {"GET": auth_attempts},
+    "rebalance/queues": {"POST": rebalance},
 }

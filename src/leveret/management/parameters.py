@@ -11,6 +11,7 @@ from leveret.broker.vhost import VirtualHost
 from leveret.management import definitions, rows
 from leveret.management.endpoints import (
     Call,
+    Refused,
     existing,
     for_administrators,
     may_use,
@@ -128,6 +129,88 @@ def delete_user_limit(call: Call) -> None:
     call.broker.users.clear_limit(call.broker.users[name].name, limit)
 
 
+# ---- parameters: what RabbitMQ calls so is operator policies and limits here, and what is for the whole broker
+
+
+def _parameters(call: Call, component: str | None = None) -> rows.Rows:
+    found = [row for vhost in usable(call) for row in rows.parameter_rows(vhost)]
+    return [row for row in found if component in (None, row["component"])]
+
+
+def for_policymakers(call: Call) -> None:
+    if not {ADMINISTRATOR, "policymaker"}.intersection(call.user.tags):
+        raise not_authorised("Not policymaker user")
+
+
+@on("GET", "parameters")
+def list_parameters(call: Call) -> Any:
+    for_policymakers(call)
+    return _parameters(call)
+
+
+@on("GET", "parameters/*")
+def list_of_component(call: Call) -> Any:
+    for_policymakers(call)
+    return _parameters(call, call.names[0])
+
+
+@on("GET", "parameters/*/*")
+def list_of_component_in_vhost(call: Call) -> Any:
+    for_policymakers(call)
+    component, vhost = call.names
+    call.broker.vhosts[vhost]
+    return [row for row in _parameters(call, component) if row["vhost"] == vhost]
+
+
+@on("GET", "parameters/*/*/*")
+def show_parameter(call: Call) -> Any:
+    for_policymakers(call)
+    for row in _parameters(call, call.names[0]):
+        if (row["vhost"], row["name"]) == call.names[1:]:
+            return row
+    raise KeyError(call.names[2])
+
+
+@on("PUT", "parameters/*/*/*")
+@for_administrators
+def put_parameter(call: Call) -> bool:
+    component, vhost, name = call.names
+    (value,) = wanted(call.body, "value")
+    new = not any(row["name"] == name for row in _parameters(call, component) if row["vhost"] == vhost)
+    definitions.import_parameter(
+        call.broker, {"component": component, "vhost": existing(call, 1).name, "name": name, "value": value}
+    )
+    return new
+
+
+@on("GET", "global-parameters")
+def list_global_parameters(call: Call) -> Any:
+    for_policymakers(call)
+    return definitions.global_parameters(call.broker)
+
+
+@on("GET", "global-parameters/*")
+def show_global_parameter(call: Call) -> Any:
+    for_policymakers(call)
+    name = call.names[0]
+    return {"name": name, "value": call.broker.tenants.global_parameters[name]}
+
+
+@on("PUT", "global-parameters/*")
+def put_global_parameter(call: Call) -> bool:
+    for_policymakers(call)
+    (value,) = wanted(call.body, "value")
+    new = call.names[0] not in call.broker.tenants.global_parameters
+    call.broker.tenants.put_global_parameter(call.names[0], value)
+    return new
+
+
+@on("DELETE", "global-parameters/*")
+def delete_global_parameter(call: Call) -> None:
+    for_policymakers(call)
+    call.broker.tenants.delete_global_parameter(call.names[0])
+
+
 # ---- definitions
 
 
@@ -146,7 +229,10 @@ def import_definitions(call: Call) -> Iterator[None]:
 @on("GET", "definitions/*")
 @for_administrators
 def show_vhost_definitions(call: Call) -> Any:
-    return definitions.export_vhost(existing(call))
+    vhost = call.broker.vhosts.get(call.names[0])
+    if vhost is None:
+        raise Refused(400, "bad_request", "vhost_not_found")
+    return definitions.export_vhost(vhost)
 
 
 @on("POST", "definitions/*")

@@ -17,7 +17,7 @@ from leveret.broker.vhost import VirtualHost
 Rows = list[dict[str, Any]]
 
 RABBITMQ_VERSION = "3.13.0"
-"""The version whose form all this has."""
+"""The version whose definitions these are."""
 
 
 def vhost_row(vhost: VirtualHost) -> dict[str, Any]:

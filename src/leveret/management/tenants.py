@@ -7,8 +7,7 @@ from typing import Any
 
 from leveret.broker.vhost import VirtualHost
 from leveret.management import definitions, rows
-from leveret.management.endpoints import Call, for_administrators, on, texts, usable, wanted
-from leveret.management.views import NODE
+from leveret.management.endpoints import Call, for_administrators, on, texts, wanted
 
 # ---- who is asking
 
@@ -80,32 +79,6 @@ def user_topic_permissions(call: Call) -> Any:
 
 
 # ---- virtual hosts
-
-
-@on("GET", "vhosts")
-def list_vhosts(call: Call) -> Any:
-    every = "monitoring" in call.user.tags
-    return [vhost_view(vhost) for vhost in (call.broker.vhosts.values() if every else usable(call))]
-
-
-def vhost_view(vhost: VirtualHost) -> dict[str, Any]:
-    queues = vhost.queues.values()
-    ready, unacked = sum(queue.ready for queue in queues), sum(queue.unacked for queue in queues)
-    return {
-        **rows.vhost_row(vhost),
-        "default_queue_type": vhost.metadata.get("default_queue_type", "undefined"),
-        "tracing": False,
-        "cluster_state": {NODE: "running"},
-        "messages": ready + unacked,
-        "messages_ready": ready,
-        "messages_unacknowledged": unacked,
-    }
-
-
-@on("GET", "vhosts/*")
-@for_administrators
-def show_vhost(call: Call) -> Any:
-    return vhost_view(call.broker.vhosts[call.names[0]])
 
 
 @on("PUT", "vhosts/*")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, quote_plus
 
 from starlette.responses import Response
@@ -13,12 +14,23 @@ from starlette.responses import Response
 from leveret.broker.delayed_exchange import DelayedExchange
 from leveret.broker.exchange import Binding, Destination, Exchange
 from leveret.broker.permissions import CONFIGURE, READ
+from leveret.broker.queue import Queue
 from leveret.broker.vhost import VirtualHost
+from leveret.management import figures
 from leveret.management.acting import Acting
 from leveret.management.calls import Call, Table, committed, created, flag, gone, not_found, table
-from leveret.management.lists import listed
-from leveret.management.views import View, queue_detail, queues
+from leveret.management.details import Details
+from leveret.management.lists import listed, only, unpaged_rows
+from leveret.management.rows import as_json
+from leveret.management.views import View, queue_bare, queue_detail, queue_view
 
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
 DEFAULT_EXCHANGE = "amq.default"
 """What the nameless exchange is called in a path."""
 
@@ -27,11 +39,33 @@ DEFAULT_EXCHANGE = "amq.default"
 
 
 def list_queues(call: Call) -> Any:
-    return listed(call, [view for vhost in call.visible() for view in queues(vhost)])
+    """In the order of virtual hosts and names."""
+    found = [queue for vhost in by_name(call.visible()) for queue in by_name(vhost.queues.values())]
+    details, totals = call.details(), call.asked("enable_queue_totals")
+
+    def view(queue: Queue) -> View:
+        return queue_bare(queue, totals) if call.asked("disable_stats") else queue_view(queue, details)
+
+    return listed(call, found, view, name_of)
+
+
+def name_of(thing: Named) -> str:
+    return thing.name
+
+
+def by_name(things: Iterable[N]) -> list[N]:
+    return sorted(things, key=name_of)
 
 
 def get_queue(call: Call) -> View:
-    return queue_detail(call.seen(), call.names[1])
+    vhost, name = call.seen(), call.names[1]
+    if call.asked("disable_stats"):
+        return queue_bare(vhost.queues[name], call.asked("enable_queue_totals"))
+    return chosen(call, queue_detail(vhost, name, call.details()))
+
+
+def chosen(call: Call, view: View) -> View:
+    return only(view, call.query["columns"].split(",")) if "columns" in call.query else view
 
 
 async def put_queue(call: Call) -> Response:
@@ -67,8 +101,8 @@ async def purge_queue(call: Call) -> Response:
 # ---- exchanges
 
 
-def exchange_view(vhost: VirtualHost, exchange: Exchange) -> View:
-    waiting: View = {}
+def exchange_view(vhost: VirtualHost, exchange: Exchange, details: Details) -> View:
+    waiting: View = {} if exchange.policy is None else {"policy": exchange.policy.name}
     if isinstance(exchange, DelayedExchange) and exchange.line is not None:
         waiting["messages_delayed"] = exchange.line.count
     return {
@@ -78,16 +112,16 @@ def exchange_view(vhost: VirtualHost, exchange: Exchange) -> View:
         "durable": exchange.durable,
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,
-        "arguments": exchange.arguments,
+        "arguments": as_json(exchange.arguments),
+        "message_stats": details.shown(figures.EXCHANGE, figures.of_exchange(exchange), details.sampling.of(exchange)),
         **waiting,
     }
 
 
 def list_exchanges(call: Call) -> Any:
-    return listed(
-        call,
-        [exchange_view(vhost, vhost.exchanges[name]) for vhost in call.visible() for name in sorted(vhost.exchanges)],
-    )
+    details = call.details()
+    found = [(vhost, exchange) for vhost in by_name(call.visible()) for exchange in by_name(vhost.exchanges.values())]
+    return listed(call, found, lambda one: exchange_view(*one, details), lambda one: one[1].name)
 
 
 def exchange_name(name: str) -> str:
@@ -96,7 +130,9 @@ def exchange_name(name: str) -> str:
 
 def get_exchange(call: Call) -> View:
     vhost = call.seen()
-    return exchange_view(vhost, vhost.exchanges[exchange_name(call.names[1])])
+    view = exchange_view(vhost, vhost.exchanges[exchange_name(call.names[1])], call.details())
+    # RabbitMQ's are filled where rates are counted by channel and queue (`rates_mode` detailed).
+    return chosen(call, {**view, "incoming": [], "outgoing": []})
 
 
 async def put_exchange(call: Call) -> Response:
@@ -137,7 +173,7 @@ def binding_view(vhost: VirtualHost, binding: Binding) -> View:
         "destination": binding.destination.name,
         "destination_type": binding.destination.kind,
         "routing_key": binding.key,
-        "arguments": binding.arguments,
+        "arguments": as_json(binding.arguments),
         "properties_key": properties_key(binding.key, binding.arguments),
     }
 
@@ -163,15 +199,17 @@ def bindings_of(vhost: VirtualHost) -> list[View]:
 
 
 def list_bindings(call: Call) -> Any:
-    return listed(call, [view for vhost in call.visible() for view in bindings_of(vhost)])
+    return unpaged_rows(call, [view for vhost in by_name(call.visible()) for view in bindings_of(vhost)])
 
 
 def list_bindings_from(call: Call) -> Any:
     vhost, name = call.seen(), exchange_name(call.names[1])
     if not name:
-        return listed(call, [default_binding(vhost, queue) for queue in vhost.queues])
+        return unpaged_rows(call, [default_binding(vhost, queue) for queue in vhost.queues])
     exchange = vhost.exchanges.get(name)
-    return listed(call, [] if exchange is None else [binding_view(vhost, one) for one in exchange.bindings.values()])
+    return unpaged_rows(
+        call, [] if exchange is None else [binding_view(vhost, one) for one in exchange.bindings.values()]
+    )
 
 
 def list_bindings_to(call: Call, kind: str) -> Any:
@@ -180,7 +218,7 @@ def list_bindings_to(call: Call, kind: str) -> Any:
     if destination is None:
         return []
     rows = [binding_view(vhost, binding) for binding in destination.incoming.values()]
-    return listed(call, [default_binding(vhost, destination.name), *rows] if kind == "queue" else rows)
+    return unpaged_rows(call, [default_binding(vhost, destination.name), *rows] if kind == "queue" else rows)
 
 
 def between(call: Call, kind: str) -> list[View]:
@@ -212,8 +250,10 @@ async def post_binding(call: Call, kind: str) -> Response:
 
 
 def get_binding(call: Call, kind: str) -> View:
+    named = call.names[3]
     for view in between(call, kind):
-        if view["properties_key"] == call.names[3]:
+        # RabbitMQ also finds it by what it stands for, which is what its own clients send.
+        if view["properties_key"] in (named, properties_key(named, {})):
             return view
     raise not_found()
 
@@ -239,11 +279,11 @@ TABLE: Table = {
     "bindings": {"GET": list_bindings},
     "bindings/*": {"GET": list_bindings},
     "bindings/*/e/*/q/*": {
-        "GET": lambda call: listed(call, between(call, "queue")),
+        "GET": lambda call: unpaged_rows(call, between(call, "queue")),
         "POST": lambda call: post_binding(call, "queue"),
     },
     "bindings/*/e/*/e/*": {
-        "GET": lambda call: listed(call, between(call, "exchange")),
+        "GET": lambda call: unpaged_rows(call, between(call, "exchange")),
         "POST": lambda call: post_binding(call, "exchange"),
     },
     "bindings/*/e/*/q/*/*": {

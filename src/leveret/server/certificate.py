@@ -8,7 +8,10 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from leveret.errors import ConfigError
 
 if TYPE_CHECKING:
     from leveret.server.config import Config
@@ -115,6 +118,16 @@ def escaped(value: str) -> str:
 def moment(text: str) -> str:
     """`Nov 25 03:00:00 2026 GMT` as 2026-11-25T03:00:00Z."""
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def valid_until(path: Path) -> float:
+    """When the first certificate in the file ends to be valid, in seconds since 1970; ConfigError: there is none."""
+    try:
+        # The standard library reads a certificate's fields without a connection in this way alone.
+        decoded: dict[str, Any] = ssl._ssl._test_decode_cert(str(path))  # type: ignore[attr-defined]
+    except ssl.SSLError as error:
+        raise ConfigError(f"{path}: no certificate, PEM: {error}") from None
+    return ssl.cert_time_to_seconds(decoded["notAfter"])
 
 
 def user_name(certificate: dict[str, Any], config: Config) -> str | None:

@@ -146,6 +146,19 @@ class Management:
     enabled: Annotated[bool, About("serve the HTTP API")] = True
     host: Annotated[str | None, About("address the HTTP API listens on; default: `host`")] = None
     port: Annotated[int, About("port of the HTTP API; 0 takes a free one", least=0, most=PORT_MAX)] = 15_672
+    tls_port: Annotated[
+        int | None,
+        About(
+            "port of the HTTP API over TLS, by custom 15671; 0 takes a free one; default: no TLS",
+            least=0,
+            most=PORT_MAX,
+        ),
+    ] = None
+    socket: Annotated[Path | None, About("serve the HTTP API on this Unix socket as well")] = None
+    tcp: Annotated[bool, About("serve the HTTP API on `management.port`")] = True
+    metrics_open: Annotated[
+        bool, About("`/metrics` is for anybody; else for users with the tag monitoring or administrator")
+    ] = False
     connections_max: Annotated[
         int, About("connections to the HTTP API; those beyond are closed at once", least=1, most=1_000_000)
     ] = 200
@@ -158,10 +171,46 @@ class Management:
             most=86_400,
         ),
     ] = 30.0
+    sample_s: Annotated[
+        float,
+        About("how often figures are taken, for rates and what they were before", unit="seconds", least=0.1, most=60),
+    ] = 5.0
     body_bytes_max: Annotated[
         int,
         About("largest body of a request, and of what one `get` takes from a queue", unit="bytes", least=1),
     ] = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    enabled: Annotated[bool, About("serve the dashboard beside the HTTP API")] = True
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    enabled: Annotated[
+        bool, About("remember tasks, queues' figures and failures, in `history.sqlite3` beside the messages")
+    ] = True
+    days: Annotated[float, About("how long", unit="days", least=0.01, most=3_650)] = 14.0
+    tasks_max: Annotated[
+        int, About("so many tasks; those that succeeded are forgotten before those that failed", least=0, most=10**9)
+    ] = 100_000
+    bytes_max: Annotated[int, About("size of the file, about", unit="bytes", least=1_000_000)] = 268_435_456
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """RabbitMQ's `prometheus.tcp.*`."""
+
+    port: Annotated[
+        int | None,
+        About(
+            "a port for `/metrics` alone, which is open to anybody there, by custom 15692; 0 takes a free one; default: none",
+            least=0,
+            most=PORT_MAX,
+        ),
+    ] = None
+    host: Annotated[str | None, About("address it listens on; default: that of the HTTP API")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +248,9 @@ class Config:
     ssl_cert_login_san_index: Annotated[int, About("which of them, counted from 0", least=0)] = 0
     limits: Limits = field(default_factory=Limits)
     management: Management = field(default_factory=Management)
+    dashboard: Dashboard = field(default_factory=Dashboard)
+    history: History = field(default_factory=History)
+    prometheus: Prometheus = field(default_factory=Prometheus)
     ssl_options: SslOptions = field(default_factory=SslOptions)
 
     @property

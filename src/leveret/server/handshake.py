@@ -98,6 +98,7 @@ class Handshake:
             session.given_name = name
         mechanism = method.mechanism
         user = self._user(session, mechanism, method.response)
+        session.broker.commons.churn.tried("amqp091", user is not None)
         if user is None:
             self._refuse(session, mechanism)
             return

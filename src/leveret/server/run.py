@@ -9,15 +9,18 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 import uvloop
 
 from leveret import __version__
 from leveret.build import describe
+from leveret.management.about import Listener
 from leveret.server.config import Config
 from leveret.server.gauges import Gauges
-from leveret.server.http import Management
+from leveret.server.http import Management, Mount
 from leveret.server.server import Server
 
 log = logging.getLogger("leveret.server")
@@ -26,8 +29,15 @@ STORE_FAILED: Final = os.EX_IOERR
 """The exit code when the message store cannot go on: 74."""
 
 
-def run(config: Config, gauges: Gauges | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. StoreError and OSError if it cannot start."""
+Beside = Callable[[Server], AbstractAsyncContextManager[object]]
+"""Something else that is at work in the broker's process, from when the store is recovered until all clients are gone."""
+
+
+def run(config: Config, gauges: Gauges | None = None, beside: Sequence[Beside] = (), mount: Mount | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. StoreError and OSError if it cannot start.
+
+    `mount`: what else the management port serves; it is started after those beside.
+    """
     logging.basicConfig(
         level=config.log_level.upper(),
         stream=sys.stderr,
@@ -39,7 +49,7 @@ def run(config: Config, gauges: Gauges | None = None) -> int:
     gc.freeze()
     gc.set_threshold(20_000, 250, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, gauges))
+        return runner.run(_serve(config, gauges, beside, mount))
 
 
 def _allow_many_files() -> None:
@@ -50,14 +60,22 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _serve(config: Config, gauges: Gauges | None) -> int:
+async def _serve(config: Config, gauges: Gauges | None, beside: Sequence[Beside], mount: Mount | None) -> int:
     server = Server(config, gauges=gauges)
+    async with AsyncExitStack() as others:
+        return await _serve_with(server, others, beside, mount)
+
+
+async def _serve_with(server: Server, others: AsyncExitStack, beside: Sequence[Beside], mount: Mount | None) -> int:
+    config = server.config
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    management = _management(config, server)
+    management = _management(config, server, mount)
     await server.start()
+    for one in beside:
+        await others.enter_async_context(one(server))
     if management is not None:
         management.start()
     print(
@@ -67,6 +85,8 @@ async def _serve(config: Config, gauges: Gauges | None) -> int:
     stopping = asyncio.create_task(stop.wait())
     failed = asyncio.create_task(server.stopped.wait())
     await asyncio.wait((stopping, failed), return_when=asyncio.FIRST_COMPLETED)
+    if management is not None:
+        await management.rest()
     if server.failure is None:
         log.info("stopping")
         await server.stop()
@@ -77,19 +97,8 @@ async def _serve(config: Config, gauges: Gauges | None) -> int:
     return 0 if server.failure is None else STORE_FAILED
 
 
-def _management(config: Config, server: Server) -> Management | None:
-    wanted = config.management
-    if not wanted.enabled:
-        return None
-    host = wanted.host or config.host
-    try:
-        return Management(server, host, wanted.port)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the HTTP API on {host}:{wanted.port} ({error.strerror}); "
-            "choose another --management-port or --no-management",
-        ) from None
+def _management(config: Config, server: Server, mount: Mount | None) -> Management | None:
+    return Management(server, mount) if config.management.enabled else None
 
 
 def _addresses(config: Config, server: Server, management: Management | None) -> str:
@@ -101,8 +110,15 @@ def _addresses(config: Config, server: Server, management: Management | None) ->
     if config.socket is not None:
         addresses.append(f"unix:{config.socket}")
     if management is not None:
-        addresses.append(f"http://{_bracketed(management.host)}:{management.port}")
+        addresses += [_address(door.listener) for door in management.doors]
     return " ".join(addresses)
+
+
+def _address(listener: Listener) -> str:
+    if not listener.port:
+        return f"http+unix:{listener.host}"
+    path = "/metrics" if listener.protocol == "http/prometheus" else ""
+    return f"{listener.protocol.partition('/')[0]}://{_bracketed(listener.host)}:{listener.port}{path}"
 
 
 def _bracketed(host: str) -> str:

@@ -64,7 +64,7 @@ class Server:
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
         self.started_at_ms = self.now_ms()
-        self._sockets_max = sockets_max(config)
+        self.sockets_max = sockets_max(config)
         self.unfinished = Unfinished(config.limits.unfinished_bytes_max)
         self._listeners: list[asyncio.Server] = []
         self.port = 0  # in use, also where the system was to choose one; 0: not listening
@@ -159,7 +159,7 @@ class Server:
     def crowded(self) -> bool:
         """One more connection would need one of the files that the store and others may need."""
         securing = 0 if self._tls is None else self._tls.securing
-        return len(self._protocols) + securing > self._sockets_max
+        return len(self._protocols) + securing > self.sockets_max
 
     def disconnected(self, protocol: Protocol) -> None:
         self._protocols.pop(protocol.session, None)

@@ -14,9 +14,10 @@ from leveret.broker.channel import Channel
 from leveret.broker.peer import Peer
 from leveret.broker.router import Router
 from leveret.errors import AMQPError, ChannelError, Sated
-from leveret.server.certificate import CLEAR, Tls
+from leveret.server.certificate import Tls
 from leveret.server.config import Limits
 from leveret.server.refusals import short, with_method
+from leveret.server.showing import view
 from leveret.wire.connection import Connection
 from leveret.wire.events import (
     Ack,
@@ -95,35 +96,24 @@ class Session(Peer):
         self.port: int = 0
         self.connected_at_ms: int = 0
         self.sent_bytes: int = 0
+        self.reads: int = 0
+        self.writes: int = 0
         self.close_reason: str = ""
 
     def view(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "user_provided_name": self.given_name,
-            "user": self.user,
-            "vhost": "" if self.vhost is None else self.vhost.name,
-            "protocol": "AMQP 0-9-1",
-            "auth_mechanism": self.mechanism,
-            "host": self.host,
-            "port": self.port,
-            "peer_host": self.peer_host,
-            "peer_port": self.peer_port,
-            **(CLEAR if self.tls is None else self.tls.view),
-            "state": self._state(),
-            "timeout": self.heartbeat_s,
-            "frame_max": self.wire.frame_max,
-            "channel_max": self.wire.channel_max,
-            "client_properties": self.client_properties,
-            "connected_at": self.connected_at_ms,
-            "recv_oct": self.wire.heard,
-            "send_oct": self.sent_bytes,
-        }
+        return view(self)
+
+    def place(self) -> dict[str, object]:
+        return {"peer_host": self.peer_host, "peer_port": self.peer_port}
+
+    def traffic(self) -> tuple[int, int, int, int]:
+        return self.wire.heard, self.sent_bytes, self.reads, self.writes
 
     # ---- in
 
     def receive(self, data: bytes) -> None:
         """Everything that `data` says, in order. Errors end the channel or the connection, never this call."""
+        self.reads += 1
         events = self.wire.receive(data)
         if self._later:
             self._later.extend(events)
@@ -235,14 +225,6 @@ class Session(Peer):
             if self.capabilities.get("connection.blocked") and not self.ending:
                 self.send(0, ConnectionUnblocked())
 
-    def _state(self) -> str:
-        """In RabbitMQ's words; `blocking` are those that would be blocked if they published."""
-        if self.ending:
-            return "closing"
-        if self.blocked:
-            return "blocked"
-        return "blocking" if self.broker.alarms.on else "running"
-
     # ---- out
 
     def send(self, channel: int, method: Method) -> None:
@@ -322,6 +304,7 @@ class Session(Peer):
                     self._confirm(channel)
         data = wire.take()
         self.sent_bytes += len(data)
+        self.writes += 1
         return data
 
     def _confirm(self, channel: Channel) -> None:

@@ -207,6 +207,11 @@ def _check(config: Config) -> None:
     options = config.ssl_options
     if not config.tcp and config.socket is None and config.tls_port is None:
         raise ConfigError("--no-tcp needs --socket PATH or --tls-port: the broker would listen nowhere")
+    management = config.management
+    if not management.tcp and management.socket is None and management.tls_port is None and management.enabled:
+        raise ConfigError("management.tcp = false needs management.socket or management.tls_port, or --no-management")
+    if management.tls_port is not None and options.certfile is None:
+        raise ConfigError("management.tls_port needs ssl_options.certfile (--tls-cert), the broker's certificate")
     if config.tls_port is not None and options.certfile is None:
         raise ConfigError("tls_port (--tls-port) needs ssl_options.certfile (--tls-cert), the broker's certificate")
     if options.verify == "verify_peer" and options.cacertfile is None:

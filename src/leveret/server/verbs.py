@@ -96,6 +96,7 @@ def open_channel(session: Session, number: int) -> None:
         raise ConnectionError(504, "CHANNEL_ERROR - the connection is not open")
     session.broker.tenants.check_channel(session)
     session.channels[number] = Channel(number, session, vhost)
+    vhost.commons.churn.channels_created += 1
     session.send(number, m.ChannelOpenOk())
 
 

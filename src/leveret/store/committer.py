@@ -43,6 +43,8 @@ class Committer:
         self._inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._gone: Final[deque[tuple[Range, Callable[[], None]]]] = deque()
         self._hurry: Final = threading.Event()
+        self.commit_s = 0.0
+        """How long commits have taken in all, waiting for room included."""
         self.thread: Final = threading.Thread(target=self._run, name="leveret-store", daemon=True)
 
     # ---- called on the loop's thread
@@ -113,6 +115,7 @@ class Committer:
     def _commit(self, work: Work) -> None:
         """As soon as the disk has room for it; whatever else is wrong with the disk is raised."""
         waits_for = ""
+        began = monotonic()
         while True:
             try:
                 self.database.commit(work)
@@ -126,6 +129,7 @@ class Committer:
                     waits_for = waiting_for(error)
                     self.notify(partial(self._on_stuck, waits_for))
             self._wait_for_room()
+        self.commit_s += monotonic() - began
         if waits_for:
             self.notify(lambda: self._on_stuck(""))
 

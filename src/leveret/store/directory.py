@@ -22,7 +22,7 @@ def make_directory(directory: Path) -> None:
     parents = [directory.absolute().parent]
     while not parents[-1].exists():
         parents.append(parents[-1].parent)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # of nobody else's business: messages are in it
     for parent in parents:
         _sync_if_possible(parent)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -53,11 +56,22 @@ create table gone (first integer primary key, last integer not null);
 """
 
 
+@contextmanager
+def _private() -> Iterator[None]:
+    """A file that is made is for its owner only; SQLite makes those beside it like it."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """The database at `path`, made if it is not there. StoreError says what is wrong with it and what to do."""
     new = not path.exists() or path.stat().st_size == 0
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        with _private():
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
         new = new or _unfinished(connection)
         if not new:
             _check(connection, path)

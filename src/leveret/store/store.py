@@ -25,6 +25,7 @@ from leveret.store.database import Database, Load, Range, Recovered, Row, Work
 from leveret.store.directory import make_directory
 from leveret.store.lock import DirectoryLock
 from leveret.store.patience import Patience
+from leveret.store.seeking import Seeker, Sought
 
 FILE_NAME: Final = "leveret.db"
 CROWDED_ROWS: Final = 20_000
@@ -49,6 +50,7 @@ class Store:
         self._fatal = fatal
         self._lock: DirectoryLock | None = None
         self._committer: Committer | None = None
+        self._seeker: Seeker | None = None if directory is None else Seeker(directory / FILE_NAME)
         self._batch = Batch()
         self._others: list[tuple[int, str, tuple[object, ...]]] = []
         self._loads: list[Load] = []
@@ -56,7 +58,14 @@ class Store:
         self._committing: Batch | None = None
         self._committing_others = False
         self._failed = False
+        # Since the start: transactions and how long they took, messages in them, and what was read again.
         self.commits: int = 0
+        self.commit_s: float = 0.0
+        self.written_rows: int = 0
+        self.written_bytes: int = 0
+        self.loaded: int = 0
+        self.loaded_rows: int = 0
+        self.loaded_bytes: int = 0
         self.stuck: bool = False
         self.on_stuck: Callable[[str], None] = lambda reason: None
         self.waiting: bool = False
@@ -165,6 +174,10 @@ class Store:
         """
         self._batch.barrier()
         self._loads.append(Load(queue_id, first_position, limit_count, limit_bytes, callback))
+
+    def seek(self, octets: bytes, within_s: float) -> Sought:
+        """Messages on disk that have these octets, as far as it can be told in that time. On any thread, which waits for it."""
+        return Sought([], True) if self._seeker is None else self._seeker.seek(octets, within_s)
 
     # ---- queues, exchanges, bindings, settings
 
@@ -294,6 +307,8 @@ class Store:
     def _hand_over(self, committer: Committer) -> None:
         batch = self._batch
         self._committing = batch
+        self.written_rows += batch.count
+        self.written_bytes += batch.pending_bytes
         segments = batch.prepare()
         touched = batch.messages.keys() | batch.delivered.keys()
         accounts = [
@@ -312,10 +327,15 @@ class Store:
         self._committing = None
         self._committing_others = False
         self.commits += 1
+        if self._committer is not None:
+            self.commit_s = self._committer.commit_s
         batch.durable()
         for report in reports:
             report()
         for load in loads:
+            self.loaded += 1
+            self.loaded_rows += len(load.rows)
+            self.loaded_bytes += sum([len(row.data) for row in load.rows])
             load.callback(load.rows)
         self.flush_soon(self._now_ms)
 

@@ -4,24 +4,22 @@
                             can be cancelled, a worker asks the broker to delete this queue if it is empty: a queue
                             that is not there is deleted in silence, one with its message in it is not. Nothing is kept
                             in a worker's memory, and nothing is lost with it.
-    leveret.control         a fanout exchange from which each worker hears which ids were cancelled while they run
 
-A queue of the first kind goes when its task did not run, or else after KEPT_MS. Used by workqueue and the worker.
+Those that run are told by an order (tasks/orders). Such a queue goes when its task did not run, or else after KEPT_MS. Used by workqueue and the worker.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
-
 from leveret.client import BasicProperties, Channel, Connection
-from leveret.errors import ChannelError
+from leveret.errors import ChannelError, Unroutable
 from leveret.tasks.message import PERSISTENT
+from leveret.tasks.orders import Order, tell
 from leveret.tasks.topology import PRECONDITION_FAILED
 
 MARK: Final = "leveret.cancelled."
-CONTROL: Final = "leveret.control"
 KEPT_MS: Final = 45 * 24 * 3600 * 1000
 """Brokers keep no unused queue longer than 49 days: what is due later is cancelled again when the time is nearer."""
 
@@ -33,28 +31,21 @@ ARGUMENTS: Final[dict[str, Any]] = {
 }
 
 
-class Order(msgspec.Struct):
-    """What is said to all workers."""
-
-    cancel: str
-
-
-_orders: Final = msgspec.json.Decoder(Order)
-
-
-def read_order(body: bytes) -> Order:
-    """msgspec.DecodeError if it is none."""
-    return _orders.decode(body)
-
-
 async def cancel(connection: Connection, id: str, timeout_s: float) -> None:
     """Returns when the broker keeps it in mind, and all workers that are connected are about to hear of it."""
     async with await connection.channel(confirms=True) as channel:
-        await channel.queue_declare(MARK + id, durable=True, arguments=ARGUMENTS)
-        await channel.exchange_declare(CONTROL, "fanout", durable=True)
-        kept = BasicProperties(delivery_mode=PERSISTENT)
-        await channel.publish(id.encode(), routing_key=MARK + id, properties=kept, mandatory=True, timeout_s=timeout_s)
-        await channel.publish(msgspec.json.encode(Order(id)), exchange=CONTROL, timeout_s=timeout_s)
+        while not await _is_marked(channel, id):
+            kept = BasicProperties(delivery_mode=PERSISTENT)
+            with suppress(Unroutable):
+                await channel.publish(
+                    id.encode(), routing_key=MARK + id, properties=kept, mandatory=True, timeout_s=timeout_s
+                )
+    await tell(connection, Order(cancel=id), timeout_s)
+
+
+async def _is_marked(channel: Channel, id: str) -> bool:
+    """If not, there is an empty mark now, which a worker that just asks deletes; a RabbitMQ then confirms what it loses with it."""
+    return (await channel.queue_declare(MARK + id, durable=True, arguments=ARGUMENTS)).messages > 0
 
 
 async def is_cancelled(channel: Channel, id: str) -> bool:

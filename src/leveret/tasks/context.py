@@ -6,9 +6,8 @@ Made by the worker for each message, and found again by thread or asyncio task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -31,6 +30,7 @@ class TaskContext:
         self.limit_s = limit_s
         self.deadline: datetime | None = None
         """When the soft time limit is over, if there is one."""
+        self.last_progress: Progress | None = None
         self._report = report
         self._cancelled = False
         self._to_cancel: Callable[[], object] | None = None
@@ -54,7 +54,8 @@ class TaskContext:
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far it is, to whoever waits for the result and whoever watches. Cheap, and lost if nobody does."""
-        self._report(self.message, Progress(done, total, text))
+        self.last_progress = Progress(done, total, text)
+        self._report(self.message, self.last_progress)
 
     @property
     def cancelled(self) -> bool:
@@ -97,13 +98,19 @@ def current_message() -> Message | None:
     return None if context is None else context.message
 
 
-@contextmanager
-def running(context: TaskContext) -> Iterator[None]:
-    token = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+class running:
+    """Around what runs for a task: there `current_task()` finds it."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token: Token[TaskContext] = _current.set(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 def cancel_on_loop() -> Callable[[], object]:

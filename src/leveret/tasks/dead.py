@@ -6,9 +6,11 @@ None can be lost: they are looked at as tasks/peek does, and what is not decided
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
+
+from msgspec.structs import replace
 
 from leveret.client import BasicProperties, Connection, Delivery
 from leveret.errors import CodecError

@@ -8,15 +8,20 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import update_wrapper
 from typing import Generic, ParamSpec, TypeVar
 
+import msgspec
+
 from leveret.errors import TaskError
+from leveret.tasks.expiry import Expires
+from leveret.tasks.form import Arguments
+from leveret.tasks.injection import needs_of
+from leveret.tasks.limits import NONE, Limits
 from leveret.tasks.message import Message
+from leveret.tasks.providing import Providers
 from leveret.tasks.retries import Retries
-from leveret.tasks.signature import Arguments
 from leveret.tasks.topology import NAME_BYTES_MAX, dead_queue
 
 P = ParamSpec("P")
@@ -26,8 +31,7 @@ LATER_S = 10.0
 """After the time limit a task has so long to end, unless its hard limit is given."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLimit:
+class TimeLimit(msgspec.Struct, frozen=True):
     """`soft_s`: TimeLimitExceeded is raised inside the task. `hard_s`: its process is replaced. Both count from its start."""
 
     soft_s: float
@@ -52,8 +56,7 @@ def _limit_s(limit: float | timedelta | None) -> float:
     return limit_s
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What holds for every message of a task or consumer function. `retries` says how often it may fail, with what pauses."""
 
     queue: str
@@ -62,10 +65,16 @@ class Settings:
     priority: int | None = None
     result: bool = False
     cancellable: bool = False
+    process: bool = False
+    memory_mb: int = 0
+    limits: Limits = NONE
+    expires: Expires | None = None
+    keep_result: timedelta | None = None
+    version: int = 1
 
 
 class Handler(ABC, Generic[P, R]):
-    def __init__(self, function: Callable[P, R], name: str, settings: Settings) -> None:
+    def __init__(self, function: Callable[P, R], name: str, settings: Settings, providers: Providers) -> None:
         if not callable(function) or not name:
             raise TaskError(f"{function!r} is no function with a name: decorate one, or give name=")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -79,6 +88,8 @@ class Handler(ABC, Generic[P, R]):
         self.name = name
         self.settings = settings
         self.is_async = inspect.iscoroutinefunction(function)
+        self.needs = needs_of(function)
+        self.providers = providers
 
     @property
     def queue(self) -> str:
@@ -89,10 +100,14 @@ class Handler(ABC, Generic[P, R]):
         return self.settings.retries
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.needs is not None:
+            self.needs.refuse_missing(args, kwargs)
         return self.function(*args, **kwargs)
 
     def check(self) -> None:
         """Raise TaskError now for what would fail every message."""
+        if self.needs is not None:
+            self.needs.check(self.is_async)
 
     @abstractmethod
     def arguments(self, message: Message) -> Arguments:
@@ -105,8 +120,8 @@ class Handler(ABC, Generic[P, R]):
 class Consumer(Handler[P, R]):
     """Made by WorkQueue.consumer. The function takes the body, or the body and the Message."""
 
-    def __init__(self, function: Callable[P, R], settings: Settings) -> None:
-        super().__init__(function, f"consumer of {settings.queue}", settings)
+    def __init__(self, function: Callable[P, R], settings: Settings, providers: Providers) -> None:
+        super().__init__(function, f"consumer of {settings.queue}", settings, providers)
         self._with_message = not self._takes(1)
         if self._with_message and not self._takes(2):
             raise TaskError(f"{self.name!r}: its function has to take (body) or (body, message)")

@@ -17,9 +17,10 @@ handing on when the broker dies. Used by outbox; the worker sends round again wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
+
+import msgspec
 
 from leveret.client import Channel
 from leveret.errors import TaskError
@@ -31,6 +32,8 @@ RUNGS: Final = 26
 HIGHEST_MS: Final = ((1 << RUNGS) - 1) * UNIT_MS
 RUNG: Final = "leveret.delay."
 OUT: Final = "leveret.delayed"
+LANE: Final = "leveret.lane."
+BELL: Final = "leveret.bell."
 UNDELIVERED: Final = "leveret.undelivered"
 WAIT: Final = "x-leveret-wait"
 DEATHS: Final = ("x-first-death-", "x-last-death-")
@@ -49,8 +52,7 @@ def rung(number: int) -> str:
     return f"{RUNG}{number}" if number >= 0 else OUT
 
 
-@dataclass(frozen=True, slots=True)
-class Descent:
+class Descent(msgspec.Struct, frozen=True):
     """Where a message is to be published that is to be in its queue `delay_ms` from now; `left_ms` are for another round."""
 
     rung: int
@@ -79,19 +81,25 @@ def without_descent(headers: Mapping[str, Any]) -> dict[str, Any]:
     deaths = headers.get("x-death")
     kept = {name: value for name, value in headers.items() if name != WAIT and not _of_a_rung(headers, name)}
     if isinstance(deaths, list):
-        kept["x-death"] = [death for death in deaths if not _is_rung(death.get("queue"))]
+        kept["x-death"] = [death for death in deaths if not _is_ours(death.get("queue"))]
         if not kept["x-death"]:
             del kept["x-death"]
     return kept
 
 
 def _of_a_rung(headers: Mapping[str, Any], name: str) -> bool:
-    """Whether the header is one of x-first-death-… or x-last-death-…, and tells of a rung."""
-    return any(name.startswith(kind) and _is_rung(headers.get(f"{kind}queue")) for kind in DEATHS)
+    """Whether the header is one of x-first-death-… or x-last-death-…, and tells of a rung or a lane."""
+    return any(name.startswith(kind) and _is_ours(headers.get(f"{kind}queue")) for kind in DEATHS)
 
 
-def _is_rung(queue: object) -> bool:
-    return isinstance(queue, str) and queue.startswith(RUNG)
+def _is_ours(queue: object) -> bool:
+    return isinstance(queue, str) and queue.startswith((RUNG, LANE, BELL))
+
+
+def fell_from(headers: Mapping[str, Any], queue: str) -> bool:
+    """Whether the message came down from that queue."""
+    deaths = headers.get("x-death")
+    return isinstance(deaths, list) and any(isinstance(one, dict) and one.get("queue") == queue for one in deaths)
 
 
 async def declare_ladder(channel: Channel, height: int, on_rabbitmq: bool) -> None:

@@ -8,13 +8,11 @@ take turns at a file lock, and all but the first find it running. Called by work
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +56,18 @@ def local_url(directory: Path | None = None) -> str:
     return f"amqp+unix://{quote(str(path))}"
 
 
+def local_api(directory: Path | None = None) -> str:
+    """The URL of the same broker's management API."""
+    local_url(directory)
+    home = (directory or Path.cwd()).resolve() / ".leveret"
+    return f"http+unix://{quote(str(api_path(socket_path(home))))}"
+
+
+def api_path(path: Path) -> Path:
+    """Where the management API of a broker listens that listens at `path`."""
+    return path.with_name("http.sock")
+
+
 def accepts(path: Path) -> bool:
     """Whether a broker listens on the socket. A file alone says nothing: it outlives a killed broker."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -74,6 +84,9 @@ def socket_path(home: Path) -> Path:
     path = home / "broker.sock"
     if len(os.fsencode(path)) <= SOCKET_BYTES_MAX:
         return path
+    import hashlib  # which, with tempfile, takes a while to load, and most paths are short
+    import tempfile
+
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()) / f"leveret-{os.getuid()}-{digest}"
     short.mkdir(mode=0o700, exist_ok=True)
@@ -116,7 +129,8 @@ def _start(home: Path, path: Path) -> None:
 
 
 def _spawn(home: Path, path: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "leveret", "broker", "--socket", str(path), "--no-tcp", "--no-management"]
+    command = [sys.executable, "-P", "-m", "leveret", "broker", "--socket", str(path), "--no-tcp"]
+    command += ["--set", f"management.socket={api_path(path)}", "--set", "management.tcp=false"]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "--data", str(home / "data")],

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from leveret.client import Backoff, BasicProperties, Channel, Connection, StandingChannel
 from leveret.client.waiting import bounded
 from leveret.errors import ChannelError, LeveretError, Nacked, TaskError, Unroutable
 from leveret.tasks.ladder import WAIT, bind_queue, declare_ladder, descent, rung
+from leveret.tasks.lane import DECLARED_S, Lane
+from leveret.tasks.limits import Lock
+from leveret.tasks.recent import Recent
 from leveret.tasks.topology import Queue, declare, is_rabbitmq
 
 REFUSED_MAX: Final = 5
@@ -22,18 +27,21 @@ TOGETHER: Final = 500
 """Of many messages so many are written before it is asked whether the broker takes more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A message and its queue, where it is to be `delay_ms` from now."""
+class Parcel(msgspec.Struct, frozen=True):
+    """A message and its queue, where it is to be `delay_ms` from now; or, without a delay, beside it in a `lane` (tasks/lanes).
+
+    `lock`: it is sent only if it can have that (tasks/locks).
+    """
 
     queue: str
     body: bytes
     properties: BasicProperties
     delay_ms: int = 0
+    lane: Lane | None = None
+    lock: Lock | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """How a parcel is published."""
 
     exchange: str
@@ -52,9 +60,20 @@ class Outbox:
         self._queue = queue
         self._channel = StandingChannel(connection, confirms=True, opened=self._forget_all)
         self._declared: set[str] = set()
+        self._lanes = Recent(DECLARED_S)
         self._delayed: set[str] = set()
         self._height = -1
         self._backoff = Backoff(0.05, 1.0)
+
+    def post(self, parcel: Parcel) -> asyncio.Future[None] | None:
+        """Its confirm, if it can go out at once: nothing has to be declared or waited for. None: use `put`.
+
+        The future may raise Nacked or Unroutable, which `put` would have seen to.
+        """
+        way, channel = self._known_way(parcel), self._channel.ready
+        if way is None or channel is None or not channel.writable:
+            return None
+        return self._publish_on(channel, way, parcel.body)
 
     async def put(self, parcel: Parcel, timeout_s: float) -> None:
         """Return when the broker has taken the message over, within `timeout_s`.
@@ -77,6 +96,9 @@ class Outbox:
         except LeveretError as error:
             confirms += [error] * (len(parcels) - len(confirms))
         for parcel, confirm in zip(parcels, confirms, strict=True):
+            if _confirmed(confirm):
+                outcomes.append(None)
+                continue
             left_s = max(0.0, until_s - asyncio.get_running_loop().time())
             outcomes.append(await self._outcome(parcel, confirm, left_s))
         return outcomes
@@ -106,25 +128,24 @@ class Outbox:
     ) -> None:
         for number, parcel in enumerate(parcels):
             try:
-                way = await self._way(parcel)
+                way = self._known_way(parcel) or await self._way(parcel)
             except (
                 ChannelError,
                 TaskError,
             ) as error:  # its queue is somebody's with other arguments, say: the others go on
                 confirms.append(error)
                 continue
-            channel = await self._channel.get()
+            channel = self._channel.ready or await self._channel.get()
             if number % TOGETHER == 0:
                 await channel.drain(timeout_s)
-            confirm = channel.publish_nowait(
-                parcel.body,
-                exchange=way.exchange,
-                routing_key=way.routing_key,
-                properties=way.properties,
-                mandatory=True,
-            )
-            assert confirm is not None
-            confirms.append(confirm)
+            confirms.append(self._publish_on(channel, way, parcel.body))
+
+    def _publish_on(self, channel: Channel, way: Way, body: bytes) -> asyncio.Future[None]:
+        confirm = channel.publish_nowait(
+            body, exchange=way.exchange, routing_key=way.routing_key, properties=way.properties, mandatory=True
+        )
+        assert confirm is not None
+        return confirm
 
     async def _put(self, parcel: Parcel, timeout_s: float) -> None:
         for last in (False, True):
@@ -158,9 +179,18 @@ class Outbox:
 
     # ---- what has to be there first
 
+    def _known_way(self, parcel: Parcel) -> Way | None:
+        """If nothing has to be declared for it."""
+        if parcel.delay_ms > 0 or parcel.lane is not None or parcel.queue not in self._declared:
+            return None
+        return Way("", parcel.queue, parcel.properties)
+
     async def _way(self, parcel: Parcel) -> Way:
         """Declared, as far as it is not known to be."""
         queue = parcel.queue
+        if parcel.delay_ms <= 0 and parcel.lane is not None:
+            await self.expect(parcel.lane)
+            return Way("", parcel.lane.name, parcel.properties)
         if parcel.delay_ms <= 0:
             if queue not in self._declared:
                 await self._declare(queue)
@@ -178,15 +208,28 @@ class Outbox:
         self._declared.discard(parcel.queue)
         self._delayed.discard(parcel.queue)
         self._height = -1
+        if parcel.lane is not None:
+            self._lanes.discard(parcel.lane.name)
 
     def _forget_all(self, _: Channel) -> None:
         self._declared.clear()
         self._delayed.clear()
+        self._lanes.clear()
         self._height = -1
 
+    async def expect(self, lane: Lane) -> None:
+        """It is there, and does not expire soon, and so is the queue into which it falls. Raises what the declaration does."""
+        if lane.name not in self._lanes:
+            if lane.home not in self._declared:
+                await self._declare(lane.home)
+            await declare(self.connection, lane)
+            self._lanes.add(lane.name)
+
     async def _declare(self, queue: str) -> None:
-        await declare(self.connection, self._queue(queue))
-        self._declared.add(queue)
+        described = self._queue(queue)
+        await declare(self.connection, described)
+        if not described.group:  # which is sent to only once
+            self._declared.add(queue)
 
     async def _raise_ladder(self, queue: str, height: int) -> None:
         if queue not in self._declared:
@@ -197,3 +240,7 @@ class Outbox:
                 self._height = max(self._height, height)
             await bind_queue(channel, queue)
         self._delayed.add(queue)
+
+
+def _confirmed(confirm: asyncio.Future[None] | LeveretError) -> bool:
+    return isinstance(confirm, asyncio.Future) and confirm.done() and confirm.exception() is None

@@ -2,15 +2,17 @@
 
 Done      the message is acknowledged
 Failed    it goes back to its queue after a pause, with one more failed attempt in its headers
+Crashed   likewise, with one more crash
 Parked    it goes to its queue's dead-letter queue, with the reason in its headers
-Cancelled the message is acknowledged
+Cancelled the message is acknowledged; so it is if it came too late to be begun
 """
 
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
 from typing import Final, Self
+
+import msgspec
 
 TRACEBACK_CHARACTERS_MAX: Final = 8_000
 """The headers of a message have to fit into one AMQP frame; the end of a traceback says most."""
@@ -25,10 +27,11 @@ CRASHES: Final = "crashes"
 REJECTED: Final = "rejected"
 NOT_RETRIED: Final = "not-retried"
 CANCELLED: Final = "cancelled"
+EXPIRED: Final = "expired"
+WORKFLOW: Final = "workflow"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """What went wrong, as text: `exception` is the type's name with its module, unless it is a built-in one.
 
     `tried` is false if it went wrong before the task began.
@@ -63,14 +66,12 @@ def _text(error: BaseException) -> str:
         return f"(its text cannot be had: {type(second).__name__})"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     value: object
     took_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """It raised, and has attempts left."""
 
     failure: Failure
@@ -79,8 +80,11 @@ class Failed:
     """Until it is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Crashed(Failed, frozen=True):
+    """The process that ran it alone died under it."""
+
+
+class Parked(msgspec.Struct, frozen=True):
     """It is not tried again. `reason` is one of this module's constants, and goes into a header."""
 
     reason: str
@@ -88,11 +92,11 @@ class Parked:
     took_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """It did not run, or not to its end, because somebody cancelled it."""
+class Cancelled(msgspec.Struct, frozen=True):
+    """It did not run, or not to its end, because somebody cancelled it; or it was not begun because it had `expired`."""
 
     took_s: float = 0.0
+    reason: str = CANCELLED
 
 
 Outcome = Done | Failed | Parked | Cancelled

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Self
 
-from leveret.client import Channel, Connection, Delivery
+from leveret.client import Channel, Connection, Delivery, QueueDeclared
 
 
 class Peek:
@@ -27,11 +27,18 @@ class Peek:
         if self._channel is not None:
             await self._channel.close()
 
+    async def look(self, queue: str) -> QueueDeclared:
+        """How many messages are ready, and how many consumers there are. ChannelError 404 if there is no such queue.
+
+        Quorum queues of RabbitMQ count who looks at messages among the consumers: ask before `read`.
+        """
+        assert self._channel is not None
+        return await self._channel.queue_declare(queue, passive=True)
+
     async def read(self, queue: str, most: int) -> AsyncIterator[Delivery]:
         """The oldest first, `most` of those that are ready now. ChannelError 404 if there is no such queue."""
         assert self._channel is not None
-        there = (await self._channel.queue_declare(queue, passive=True)).messages
-        for _ in range(min(most, there)):
+        for _ in range(min(most, (await self.look(queue)).messages)):
             delivery = await self._channel.get(queue)
             if delivery is None:
                 return

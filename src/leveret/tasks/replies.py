@@ -40,12 +40,13 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """Why there is no value; see outcome.Failure."""
+    """Why there is no value; see outcome.Failure. `task` is the one that failed, of several in a workflow."""
 
     exception: str = ""
     text: str = ""
     traceback: str = ""
     reason: str = ""
+    task: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +81,10 @@ class Replies:
         """To be called before the task is sent."""
         reply = self._awaited[id] = Reply()
         return reply
+
+    def opened(self, connection: Connection) -> bool:
+        """Whether they are heard already."""
+        return self._connection is connection
 
     async def open(self, connection: Connection) -> None:
         """Take what comes there from now on, over reconnections too."""

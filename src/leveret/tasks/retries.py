@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from leveret.client import Backoff
 from leveret.errors import TaskError
@@ -33,8 +34,7 @@ class Reject(Exception):
     """Raised by a task: trying again is no use. The message is parked, with this reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(msgspec.Struct, frozen=True):
     """How often a task is tried, the first time included, and after what pauses.
 
     The pause doubles from `first_s` up to `max_s`; each is drawn from the upper half of its span, so that what failed

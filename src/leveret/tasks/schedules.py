@@ -4,7 +4,8 @@
     @work.task
     def clean_up() -> None: ...
 
-Pure: which times are due is asked with the time as an argument. Made by WorkQueue.schedule, kept by worker/scheduler.
+Pure: which times are due is asked with the time as an argument. Calendars and time zones are loaded when something is scheduled
+by them. Made by WorkQueue.schedule, kept by worker/scheduler.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
-from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cronsim import CronSim, CronSimError
+import msgspec
 
 from leveret.errors import TaskError
 from leveret.tasks.task import Call
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 CatchUp = Literal["last", "all", "none"]
 
@@ -35,8 +37,7 @@ EPOCH: Final = datetime(2000, 1, 3, tzinfo=UTC)
 NAMESPACE: Final = uuid.UUID("5f2d4f0a-6f0a-4b43-9c1e-1d8f5a1f0c5e")
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """`name` tells it from the others. `call` is what is sent when it is due, up to `jitter` later.
 
     `catch_up`: what becomes of the times that passed while no worker ran. `last`: the latest of them is made up for, `all`:
@@ -58,6 +59,12 @@ class Schedule:
             raise TaskError(f"schedule {self.name!r}: every={self.every} is less than a tenth of a second")
         if self.catch_up not in ("last", "all", "none"):
             raise TaskError(f"schedule {self.name!r}: catch_up={self.catch_up!r}, expected 'last', 'all' or 'none'")
+        if self.cron:
+            self._check_cron()
+
+    def _check_cron(self) -> None:
+        from cronsim import CronSimError
+
         try:
             next(self.after(datetime.now(UTC)))
         except (CronSimError, StopIteration) as error:
@@ -68,6 +75,8 @@ class Schedule:
         leaves out is made up for right after the gap, as cron does.
         """
         if self.cron:
+            from cronsim import CronSim
+
             yield from (due.astimezone(UTC) for due in CronSim(self.cron, time.astimezone(self.zone)))
             return
         number = (time - EPOCH) // self.every
@@ -103,6 +112,8 @@ class Schedule:
         """In plain words."""
         if self.every:
             return f"every {self.every}"
+        from cronsim import CronSim
+
         return f"{CronSim(self.cron, datetime.now(self.zone)).explain()} ({self.zone})"
 
     def upcoming(self, now: datetime, count: int) -> list[datetime]:
@@ -111,6 +122,8 @@ class Schedule:
 
 def zone(name: str) -> ZoneInfo:
     """TaskError if this machine knows no such time zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:

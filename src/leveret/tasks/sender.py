@@ -10,14 +10,45 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from time import monotonic as _now_s
+from typing import Any, Final, TypeVar
 
+from leveret.client import Connection
 from leveret.client.blocking import BlockingConnection, connect_blocking
 from leveret.client.threads import LoopThread, loop_thread
+from leveret.errors import (
+    ChannelError,
+    CodecError,
+    LeveretError,
+    Nacked,
+    ProtocolMisuse,
+    TaskError,
+    Unroutable,
+    WaitTimeout,
+)
 from leveret.tasks.cancelling import cancel
+from leveret.tasks.lanes import Lanes
+from leveret.tasks.locks import Locks
 from leveret.tasks.outbox import Outbox, Parcel
 from leveret.tasks.replies import Replies
 from leveret.tasks.topology import Queue
+
+T = TypeVar("T")
+Order = Callable[[Connection], Coroutine[Any, Any, T]]
+"""What is to be done over a connection."""
+
+NOT_SENT: Final = (Nacked, ChannelError, TaskError, ProtocolMisuse, CodecError)
+"""After these a message is in no queue."""
+
+
+class _NotNow(Exception):
+    """It cannot go out at once."""
+
+
+HARDER: Final = (_NotNow, Nacked, Unroutable)
+"""What Outbox.put sees to, and Outbox.post does not."""
 
 
 class _Open:
@@ -28,32 +59,75 @@ class _Open:
         self.thread: LoopThread | None = None
         self.connection: BlockingConnection | None = None
         self.outbox: Outbox | None = None
+        self.lanes: Lanes | None = None
+        self.locks: Locks | None = None
         self.replies = Replies()
 
     @property
     def ready(self) -> bool:
         return self.connection is not None and self.connection.connected
 
+    def post(self, parcel: Parcel) -> asyncio.Future[None]:
+        """See Outbox.post. _NotNow: use `put`."""
+        assert self.connection is not None and self.outbox is not None
+        heard = parcel.properties.reply_to is None or self.replies.opened(self.connection.core)
+        confirm = self.outbox.post(parcel) if heard and parcel.lock is None else None
+        if confirm is None:
+            raise _NotNow
+        return confirm
+
     async def put(self, parcel: Parcel, timeout_s: float) -> None:
-        """See Outbox.put."""
+        """See Lanes.put; Duplicate if it cannot have its lock."""
         await self.listen(parcel.properties.reply_to is not None)
-        assert self.outbox is not None
-        await self.outbox.put(parcel, timeout_s)
+        assert self.lanes is not None
+        await self._lock(parcel)
+        try:
+            await self.lanes.put(parcel, timeout_s)
+        except NOT_SENT:
+            await self._unlock(parcel)
+            raise
 
     async def put_many(self, parcels: Sequence[Parcel], timeout_s: float) -> list[Exception | None]:
-        """See Outbox.put_many."""
+        """See Lanes.put_many; Duplicate for those that cannot have their lock."""
         await self.listen(any(parcel.properties.reply_to is not None for parcel in parcels))
-        assert self.outbox is not None
-        return await self.outbox.put_many(parcels, timeout_s)
+        assert self.lanes is not None
+        outcomes = [None if parcel.lock is None else await self._refused(parcel) for parcel in parcels]
+        places = [place for place, refused in enumerate(outcomes) if refused is None]
+        sent = await self.lanes.put_many([parcels[place] for place in places], timeout_s)
+        for place, outcome in zip(places, sent, strict=True):
+            outcomes[place] = outcome
+            if isinstance(outcome, NOT_SENT):
+                await self._unlock(parcels[place])
+        return outcomes
+
+    async def _refused(self, parcel: Parcel) -> Exception | None:
+        try:
+            await self._lock(parcel)
+        except LeveretError as error:
+            return error
+        return None
+
+    async def _lock(self, parcel: Parcel) -> None:
+        """Before it is sent: if this process dies between, the lock goes with its time, and nothing ran twice."""
+        if parcel.lock is not None:
+            assert self.locks is not None
+            await self.locks.take(parcel.lock, parcel.properties.message_id or "")
+
+    async def _unlock(self, parcel: Parcel) -> None:
+        """It is in no queue for certain. Else it may have arrived, and keeps its lock."""
+        if parcel.lock is not None:
+            assert self.locks is not None
+            with suppress(LeveretError):
+                await self.locks.give(parcel.lock, parcel.properties.message_id or "")
 
     async def listen(self, wanted: bool) -> None:
         """For answers, before there can be any."""
         if wanted and self.connection is not None:
             await self.replies.open(self.connection.core)
 
-    async def cancel(self, id: str, timeout_s: float) -> None:
+    async def order(self, act: Order[T]) -> T:
         assert self.connection is not None
-        await cancel(self.connection.core, id, timeout_s)
+        return await act(self.connection.core)
 
 
 class Sender:
@@ -72,16 +146,32 @@ class Sender:
         return self._mine().replies
 
     def send(self, parcel: Parcel, timeout_s: float) -> None:
-        """See Outbox.put. Connecting, if need be, has bounds of its own."""
+        """See Outbox.put, and Duplicate. Connecting, if need be, has bounds of its own."""
         mine, thread = self._ready()
-        thread.run(mine.put(parcel, timeout_s), timeout_s, "the broker's confirm")
+        thread.check()
+        until_s = _now_s() + timeout_s
+        try:
+            thread.link(lambda: mine.post(parcel)).result(timeout_s)
+        except HARDER:
+            left_s = max(0.0, until_s - _now_s())
+            thread.run(mine.put(parcel, left_s), left_s, "the broker's confirm")
+        except TimeoutError:
+            raise _late(parcel, timeout_s) from None
 
     async def send_async(self, parcel: Parcel, timeout_s: float) -> None:
         mine, thread = await self._ready_async()
-        await _on(thread, lambda: mine.put(parcel, timeout_s))
+        until_s = _now_s() + timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(asyncio.wrap_future(thread.link(lambda: mine.post(parcel))))
+        except HARDER:
+            left_s = max(0.0, until_s - _now_s())
+            await _on(thread, lambda: mine.put(parcel, left_s))
+        except TimeoutError:
+            raise _late(parcel, timeout_s) from None
 
     def send_many(self, parcels: Sequence[Parcel], timeout_s: float) -> list[Exception | None]:
-        """See Outbox.put_many."""
+        """See Outbox.put_many; of what is unique Duplicate besides."""
         mine, thread = self._ready()
         return thread.run(mine.put_many(parcels, timeout_s), timeout_s, "the broker's confirms")
 
@@ -97,12 +187,25 @@ class Sender:
 
     def cancel(self, id: str, timeout_s: float) -> None:
         """See cancelling.cancel."""
-        mine, thread = self._ready()
-        thread.run(mine.cancel(id, timeout_s), timeout_s, "the broker's confirm")
+        self.order(partial(cancel, id=id, timeout_s=timeout_s), timeout_s)
 
     async def cancel_async(self, id: str, timeout_s: float) -> None:
+        await self.order_async(partial(cancel, id=id, timeout_s=timeout_s))
+
+    def order(self, act: Order[T], timeout_s: float) -> T:
+        """`act` on this process's connection. Raises what it does, and WaitTimeout."""
+        mine, thread = self._ready()
+        return thread.run(mine.order(act), timeout_s, "the broker's answer")
+
+    async def order_async(self, act: Order[T]) -> T:
         mine, thread = await self._ready_async()
-        await _on(thread, lambda: mine.cancel(id, timeout_s))
+        answers: list[T] = []
+
+        async def do() -> None:
+            answers.append(await mine.order(act))
+
+        await _on(thread, do)
+        return answers[0]
 
     async def _ready_async(self) -> tuple[_Open, LoopThread]:
         return self._ready() if self._mine().ready else await asyncio.to_thread(self._ready)
@@ -117,7 +220,8 @@ class Sender:
                 mine.replies = Replies()
 
     def _mine(self) -> _Open:
-        return self._open.setdefault(os.getpid(), _Open())
+        pid = os.getpid()
+        return self._open.get(pid) or self._open.setdefault(pid, _Open())
 
     def _ready(self) -> tuple[_Open, LoopThread]:
         mine = self._mine()
@@ -125,10 +229,19 @@ class Sender:
             if mine.connection is None or mine.connection.closed or mine.thread is None:
                 mine.connection = connect_blocking(self._url(), name=self._name)
                 mine.thread = loop_thread()
-                mine.outbox = Outbox(mine.connection.core, self._queue)
+                core = mine.connection.core
+                mine.outbox = Outbox(core, self._queue)
+                mine.lanes = Lanes(core, mine.outbox)
+                mine.locks = Locks(core)
             elif not mine.connection.connected:
                 self._url()  # it reconnects by itself, if there is a broker: a local one may have to be started again
             return mine, mine.thread
+
+
+def _late(parcel: Parcel, timeout_s: float) -> WaitTimeout:
+    return WaitTimeout(
+        f"the broker's confirm for a message to queue {parcel.queue!r} did not come within {timeout_s:g} s"
+    )
 
 
 async def _on(thread: LoopThread, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 from leveret.broker.queue import Queue
 from leveret.server.config import Config
 from leveret.server.gauges import Gauges
 from leveret.server.server import Server
+from leveret.tasks.ladder import LANE
 from leveret.testing.place import RUNG_NAMES
 
 NO_GAUGES: Final = Gauges(lambda: 0, lambda: 0, lambda directory: 0, lambda: None)
 VHOST: Final = "/"
+LOOK_S: Final = 0.02
+"""Between two looks at whether the worker is done."""
 CREEP_MS: Final = 20
 """The broker's own pauses (long work goes on in the next turn, publishers are held for a moment) are no longer than this:
 for them time passes by itself, by a few ms."""
@@ -90,14 +94,22 @@ class ClockworkServer(Server):
         return False
 
     def busy(self, queues: Iterable[str]) -> bool:
+        """What is ready in a lane is called by a ticket, which is in one of the queues, or is to come."""
         found = (self.queue(name) for name in queues)
-        return any(queue.backlog.count or queue.unacked for queue in found if queue is not None)
+        return any(queue.backlog.count or queue.unacked for queue in found if queue is not None) or any(
+            lane.unacked for lane in self.lanes()
+        )
 
-    async def idle(self, queues: Iterable[str]) -> None:
+    async def idle(self, queues: Iterable[str], working: Callable[[], bool]) -> None:
         names = list(queues)
-        while self.busy(names):
+        while self.busy(names) or working():
             self.turned.clear()
-            await self.turned.wait()
+            with suppress(TimeoutError):  # the end of some work is no event of the broker's
+                await asyncio.wait_for(self.turned.wait(), LOOK_S)
+
+    def lanes(self) -> list[Queue]:
+        """See tasks/lane."""
+        return [queue for name, queue in self.broker.vhosts[VHOST].queues.items() if name.startswith(LANE)]
 
     def queue(self, name: str) -> Queue | None:
         return self.broker.vhosts[VHOST].queues.get(name)

@@ -22,7 +22,7 @@ from leveret.broker.queue import Queue
 from leveret.client.looping import new_loop
 from leveret.server.config import Config, Limits, Management
 from leveret.testing.clockwork import ClockworkServer
-from leveret.testing.place import RUNG_NAMES, Place, Waiting, due, wait_ms
+from leveret.testing.place import RUNG_NAMES, Place, Waiting, due, is_ticket, wait_ms
 from leveret.wire.properties import decode_properties
 from leveret.wire.values import decode_shortstr
 
@@ -95,8 +95,15 @@ class Embedded(Place):
         return self._call(lambda: self._server.busy(queues))
 
     def idle(self, queues: Sequence[str], working: Callable[[], bool]) -> Future[None]:
-        """A message counts until it is acknowledged, which comes after all that its task and its failure sent."""
-        return asyncio.run_coroutine_threadsafe(self._server.idle(queues), self._loop)
+        """A message counts until it is acknowledged, which comes after all that its task and its failure sent; what leaves a
+        place of a limit to the next is known by the worker."""
+        return asyncio.run_coroutine_threadsafe(self._server.idle(queues, working), self._loop)
+
+    def regain(self, queues: Sequence[str]) -> None:
+        """It does all the time: see `busy`."""
+
+    def reach(self, until_ms: int) -> None:
+        """Any time takes a moment."""
 
     def advance(self, until_ms: int, queues: Sequence[str]) -> bool:
         return self._call(lambda: self._server.advance(until_ms, queues), ADVANCE_S)
@@ -106,11 +113,16 @@ class Embedded(Place):
 
     def _waiting(self, queues: Sequence[str]) -> list[Waiting]:
         ready = [self._ready(name, message) for name in queues for message in self._messages(name)]
+        ready += [
+            self._ready(lane.dead_letter_key or "", message)
+            for lane in self._server.lanes()
+            for message in _in_order(lane)
+        ]
         coming = [
             self._coming(number, message) for number, name in enumerate(RUNG_NAMES) for message in self._messages(name)
         ]
         coming.sort(key=lambda one: one.due_in_ms)
-        return ready + [one for one in coming if one.queue in queues]
+        return [one for one in ready + coming if one.queue in queues and not is_ticket(one.properties)]
 
     def _messages(self, queue: str) -> Iterator[Message]:
         found = self._server.queue(queue)

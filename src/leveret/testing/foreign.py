@@ -16,7 +16,7 @@ from unittest import SkipTest
 from leveret.client.blocking import BlockingChannel, BlockingDelivery, connect_blocking
 from leveret.errors import ChannelError
 from leveret.tasks.ladder import UNIT_MS
-from leveret.testing.place import RUNG_NAMES, Place, Waiting, due, wait_ms, with_dead
+from leveret.testing.place import RUNG_NAMES, Place, Waiting, due, is_ticket, lanes_of, wait_ms, with_dead
 
 NAME: Final = "LEVERET_TEST_URL"
 REAL_MAX_MS: Final = 5_000
@@ -24,6 +24,9 @@ REAL_MAX_MS: Final = 5_000
 
 LATE_MS: Final = 1_000
 """A delayed message may come so much later: brokers look at their clocks when they have time to."""
+
+REGAIN_S: Final = 5.0
+"""What does not come back within so long was parked, or taken by somebody else."""
 
 LOOK_S: Final = 0.02
 QUIET_LOOKS: Final = 3
@@ -57,7 +60,7 @@ class Foreign(Place):
             yield channel, count
 
     def empty(self, queues: Sequence[str]) -> None:
-        for name in (*with_dead(queues), *RUNG_NAMES):
+        for name in (*lanes_of(self._there(queues)), *with_dead(queues), *RUNG_NAMES):
             with self._existing(name) as found:
                 if found is not None:
                     found[0].queue_purge(name)
@@ -80,14 +83,23 @@ class Foreign(Place):
 
         return self._looking.submit(look)
 
-    def advance(self, until_ms: int, queues: Sequence[str]) -> bool:
+    def regain(self, queues: Sequence[str]) -> None:
+        """What a worker that was killed had is seen by nobody until the broker misses its connection."""
+        until_s = time.monotonic() + REGAIN_S
+        while not self.busy(queues) and time.monotonic() < until_s:
+            time.sleep(LOOK_S)
+
+    def reach(self, until_ms: int) -> None:
         left_ms = until_ms - self.now_ms()
         if left_ms > REAL_MAX_MS:
             raise SkipTest(
                 f"the broker of {NAME} has no virtual clock, and nobody waits {left_ms / 1000:.0f} s: "
                 "run this test on the embedded broker"
             )
-        until_ms += LATE_MS if left_ms > 0 else 0
+
+    def advance(self, until_ms: int, queues: Sequence[str]) -> bool:
+        self.reach(until_ms)
+        until_ms += LATE_MS if until_ms > self.now_ms() else 0
         while self.now_ms() < until_ms:
             if self.busy(queues):
                 return True
@@ -95,10 +107,18 @@ class Foreign(Place):
         return False
 
     def waiting(self, queues: Sequence[str]) -> list[Waiting]:
-        """They are got and given back, so that the broker marks them redelivered."""
+        """They are got and given back, so that the broker marks them redelivered. Lanes are known by their tickets."""
+        there = self._there(queues)
+        lanes = lanes_of(there).items()
+        laned = [Waiting(home, one.body, one.properties) for lane, home in lanes for one in self._got(lane)]
+        return sorted(
+            (one for one in there + laned if not is_ticket(one.properties)), key=lambda waiting: waiting.due_in_ms
+        )
+
+    def _there(self, queues: Sequence[str]) -> list[Waiting]:
+        """Tickets too, and no lanes."""
         ready = [Waiting(name, one.body, one.properties) for name in queues for one in self._got(name)]
         coming = [_coming(number, one) for number, name in enumerate(RUNG_NAMES) for one in self._got(name)]
-        coming.sort(key=lambda one: one.due_in_ms)
         return ready + [one for one in coming if one.queue in queues]
 
     def _got(self, queue: str) -> list[BlockingDelivery]:

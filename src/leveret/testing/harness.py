@@ -27,6 +27,7 @@ from leveret.testing.foreign import NAME, Foreign
 from leveret.testing.inline import InlineSender
 from leveret.testing.looking import Enqueued, described, enqueued, same_call
 from leveret.testing.place import Place
+from leveret.testing.timetable import Timetable
 from leveret.testing.watch import Run, Watch
 
 Span = float | timedelta
@@ -59,13 +60,16 @@ class Harness:
         self._url = work.url
         work.close()
         work.url = place.url
+        self._clock, work.now = work.now, lambda: self.now
         place.empty(work.queues())
+        self._timetable = Timetable(work, place)
 
     def close(self) -> None:
         self._watch.end()
         self.work.close()
         self.place.empty(self.work.queues())
         self.work.url = self._url
+        self.work.now = self._clock
 
     def check(self) -> None:
         """AssertionError if a death was asked for that never came: the test did not test what it seems to."""
@@ -81,6 +85,7 @@ class Harness:
 
     def travel(self, span: Span) -> None:
         """Let time pass without a worker: what is due by then is ready afterwards."""
+        self._timetable.look()
         self.place.advance(self._then_ms(span), ())
 
     def _then_ms(self, span: Span) -> int:
@@ -88,16 +93,27 @@ class Harness:
 
     # ---- running
 
-    def drain(self, until: Span = 0, *, raises: bool = True, threads: int = 1, timeout_s: float = 30.0) -> list[Run]:
+    def drain(
+        self,
+        until: Span = 0,
+        *,
+        raises: bool = True,
+        threads: int = 1,
+        timeout_s: float = 30.0,
+        schedules: bool = True,
+    ) -> list[Run]:
         """Run a worker until nothing is ready and nothing runs; what ran, in the order of its ends.
 
-        `until`: let that much time pass besides, each delayed task and each retry running when it is due. A task that
-        fails ends this at once with its own exception (`raises=False`: it takes its course, to the retries and the dead
+        `until`: let that much time pass besides, each delayed task, each retry and each schedule's task running when it is
+        due (`schedules=False`: what is scheduled is not sent, and not made up for later than its schedule says). A task that fails ends this at once with its own exception (`raises=False`: it takes its course, to the retries and the dead
         letters). `threads`: so many at a time. WaitTimeout if it takes longer than `timeout_s` of real time.
         """
         self._watch.begin()
         before = len(self._watch.runs)
-        drain = Drain(self.work, self.place, self._watch, raises=raises, threads=threads, timeout_s=timeout_s)
+        timetable = self._timetable if schedules else None
+        drain = Drain(
+            self.work, self.place, self._watch, timetable, raises=raises, threads=threads, timeout_s=timeout_s
+        )
         drain.run(self._then_ms(until))
         return self._watch.runs[before:]
 
@@ -108,11 +124,13 @@ class Harness:
         Arguments go through JSON as always. Nothing is tried again.
         """
         sender = self.work._sender
+        self.work.providers.enter()
         self.work._sender = cast(Sender, InlineSender(self.work, self._watch))
         try:
             yield
         finally:
             self.work._sender = sender
+            self.work.providers.leave()
 
     # ---- deaths
 

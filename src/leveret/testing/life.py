@@ -20,13 +20,10 @@ from leveret.client import Connection
 from leveret.client.looping import new_loop
 from leveret.errors import TaskError
 from leveret.tasks import Message, Outcome, WorkQueue
-from leveret.worker.answers import Answers
-from leveret.worker.claims import Claims
-from leveret.worker.control import Control
 from leveret.worker.options import Options
 from leveret.worker.pool import TaskLoop, Threads
-from leveret.worker.runner import Held, Runner
-from leveret.worker.settle import Settler
+from leveret.worker.runner import Runner
+from leveret.worker.services import Services
 from leveret.worker.worker import Worker
 
 END_S: Final = 15.0
@@ -50,34 +47,34 @@ class ObservedRunner(Runner):
     def __init__(
         self,
         work: WorkQueue,
-        threads: int,
-        settler: Settler,
-        answers: Answers,
-        control: Control,
-        claims: Claims,
+        options: Options,
+        services: Services,
         release: Callable[[], None],
         overrun: Callable[[], None],
         on_outcome: Callable[[Message, Outcome], None],
     ) -> None:
-        super().__init__(work, threads, settler, answers, control, claims, release, overrun)
-        self._threads = _threads(threads)
+        super().__init__(work, options, services, release, overrun)
+        self._threads = _threads(options.threads).serving(self._loop, self._finish_all)
         self._task_loop = _task_loop()
         self._on_outcome = on_outcome
 
     def running(self) -> list[str]:
         """The names of the tasks that have not ended."""
-        return [held.message.task or "a plain message" for held in list(self._held.values())]
+        return [held.message.task or "a plain message" for held in self._held]
 
-    def _settle(self, held: Held, outcome: Outcome) -> None:
-        self._on_outcome(held.message, outcome)
-        super()._settle(held, outcome)
+    def _report(self, message: Message, outcome: Outcome) -> None:
+        self._on_outcome(message, outcome)
+        super()._report(message, outcome)
 
 
 class ObservedWorker(Worker):
     """`on_outcome` is told before a message is settled, and says whether the worker is to stop with it."""
 
     serves_schedules = False
-    """They go by the real clock."""
+    """It would by the real clock: here the drain does (testing/timetable)."""
+
+    runs_processes = False
+    """The test's own program has them all."""
 
     def __init__(
         self, work: WorkQueue, url: str, options: Options, on_outcome: Callable[[Message, Outcome], bool]
@@ -100,11 +97,9 @@ class ObservedWorker(Worker):
         self.connections.append(connection)
         return connection
 
-    def _make_runner(self, settler: Settler, answers: Answers, control: Control, claims: Claims) -> Runner:
-        release, threads = self._release, self.options.threads
-        self._observed = ObservedRunner(
-            self.work, threads, settler, answers, control, claims, release, self._overrun, self._ended
-        )
+    def _make_runner(self, services: Services) -> Runner:
+        release, overrun = self._release, self._overrun
+        self._observed = ObservedRunner(self.work, self.options, services, release, overrun, self._ended)
         return self._observed
 
     def _ended(self, message: Message, outcome: Outcome) -> None:
@@ -119,7 +114,7 @@ class ObservedWorker(Worker):
 
 
 class Life:
-    """Begins when it is made. `over` ends with it, with what the worker raised if it was no death that the test wanted."""
+    """Begins with `start`. `over` ends with it, with what the worker raised if it was no death that the test wanted."""
 
     def __init__(self, work: WorkQueue, url: str, threads: int, on_outcome: Callable[[Message, Outcome], bool]) -> None:
         self._worker = ObservedWorker(work, url, Options(threads, shutdown_timeout_s=SHUTDOWN_S), on_outcome)
@@ -127,6 +122,8 @@ class Life:
         self.over: Future[None] = Future()
         self.killed = False
         self._thread = threading.Thread(target=self._main, name="leveret-test-worker", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def working(self) -> bool:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from leveret.errors import TaskError
-from leveret.tasks import Consumer, Task, WorkQueue
+from leveret.tasks import Consumer, Message, Task, WorkQueue
 from leveret.tasks.message import ATTEMPT
 from leveret.testing.place import Waiting
 
@@ -45,20 +45,20 @@ def enqueued(work: WorkQueue, waiting: Waiting) -> Enqueued:
     properties = waiting.properties
     handler = work.handler(waiting.queue, properties.type or "")
     name = handler.name if isinstance(handler, Consumer) else properties.type or ""
-    args, kwargs = _arguments(handler, waiting.body)
+    args, kwargs = _arguments(handler, waiting)
     failed = (properties.headers or {}).get(ATTEMPT, 0)
     attempt = failed + 1 if isinstance(failed, int) else 1
     due = timedelta(milliseconds=waiting.due_in_ms)
     return Enqueued(name, args, kwargs, waiting.queue, properties.message_id or "", attempt, due, waiting.body)
 
 
-def _arguments(handler: object, body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(handler: object, waiting: Waiting) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(handler, Task):
         try:
-            return handler.signature.decode(body)
+            return handler.arguments(Message(waiting.queue, waiting.body, waiting.properties, 1, False))
         except TaskError:
             pass  # shown as it is
-    return (body,), {}
+    return (waiting.body,), {}
 
 
 def same_call(task: Task[..., Any, Any], one: Enqueued, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ Two kinds: embedded, in this process and on virtual time, and foreign, one that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from leveret.client import BasicProperties
 from leveret.tasks.ladder import RUNGS, UNIT_MS, WAIT, rung
+from leveret.tasks.message import TICKET
 from leveret.tasks.topology import dead_queue
 
 RUNG_NAMES: Final = tuple(rung(number) for number in range(RUNGS))
@@ -51,8 +52,16 @@ class Place(ABC):
         """Done once nothing is ready and nothing is worked on. `working` is what the worker itself says of that."""
 
     @abstractmethod
+    def regain(self, queues: Sequence[str]) -> None:
+        """A worker was killed: returns when the broker counts what it had among what is there."""
+
+    @abstractmethod
+    def reach(self, until_ms: int) -> None:
+        """SkipTest if nobody would wait so long."""
+
+    @abstractmethod
     def advance(self, until_ms: int, queues: Sequence[str]) -> bool:
-        """Let time pass until then, or until something becomes ready: True. SkipTest if that would take too long."""
+        """Let time pass until then, or until something becomes ready: True. SkipTest as `reach`."""
 
     @abstractmethod
     def waiting(self, queues: Sequence[str]) -> list[Waiting]:
@@ -74,6 +83,16 @@ def wait_ms(properties: BasicProperties) -> int:
     """What is left of a delay longer than the ladder."""
     left = (properties.headers or {}).get(WAIT, 0)
     return left if isinstance(left, int) else 0
+
+
+def is_ticket(properties: BasicProperties) -> bool:
+    """No task, but a call to one that is in a lane."""
+    return TICKET in (properties.headers or {})
+
+
+def lanes_of(messages: Iterable[Waiting]) -> dict[str, str]:
+    """Those that are called by the tickets among them, and the queue that each belongs to."""
+    return {str((one.properties.headers or {})[TICKET]): one.queue for one in messages if is_ticket(one.properties)}
 
 
 def with_dead(queues: Sequence[str]) -> list[str]:

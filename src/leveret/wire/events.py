@@ -7,7 +7,7 @@ Made by wire/connection, read by server/session and client/transport.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from leveret.wire.methods import Method
 
@@ -16,7 +16,7 @@ class Address:
     """Where a message was sent: the arguments of basic.publish, decoded once and shared by all messages sent alike.
 
     `encoded` is exchange and routing key as two short strings: what basic.deliver ends with.
-    `route` and `route_epoch` are a slot in which the broker keeps the queues found, for as long as no binding changes.
+    `route` and `route_epoch` are a slot in which the broker keeps what it found there, for as long as no binding changes.
     """
 
     def __init__(self, exchange: str, routing_key: str, mandatory: bool, immediate: bool, encoded: bytes) -> None:
@@ -25,7 +25,7 @@ class Address:
         self.mandatory: Final = mandatory
         self.immediate: Final = immediate
         self.encoded: Final = encoded
-        self.route: list[Any] | None = None
+        self.route: object = None
         self.route_epoch: int = -1
 
 

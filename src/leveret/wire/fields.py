@@ -7,7 +7,8 @@ one), and clients in typed languages notice. Called by the broker, for the few m
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from leveret.errors import CodecError
 from leveret.wire.properties import BasicProperties, decode_properties, encode_properties

@@ -6,9 +6,12 @@ The broker passes them through as bytes and looks at a few with wire/scan. Used 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from math import floor
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import astuple
 
 from leveret.errors import CodecError
 from leveret.wire.values import decode_shortstr, decode_table, encode_shortstr, encode_table
@@ -17,9 +20,11 @@ PERSISTENT: Final = 2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class BasicProperties:
-    """None is absent. `delivery_mode` 2 is persistent, `expiration` milliseconds as text, `timestamp` aware."""
+class BasicProperties(msgspec.Struct, frozen=True):
+    """None is absent. `delivery_mode` 2 is persistent, `expiration` milliseconds as text, `timestamp` aware, or in seconds.
+
+    `msgspec.structs.replace` makes another one of it.
+    """
 
     content_type: str | None = None
     content_encoding: str | None = None
@@ -52,7 +57,7 @@ def _read_octet(data: bytes, pos: int) -> tuple[int, int]:
 def _write_time(value: datetime | int) -> bytes:
     if isinstance(value, datetime) and value.utcoffset() is None:
         raise CodecError("a timestamp must know its time zone")
-    seconds = value if isinstance(value, int) else (value - _EPOCH) // timedelta(seconds=1)
+    seconds = value if isinstance(value, int) else floor(value.timestamp())
     if not 0 <= seconds < 2**64:
         raise CodecError(f"timestamp {value} cannot be written")
     return seconds.to_bytes(8, "big")
@@ -76,30 +81,33 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bytes], Callable[[bytes, int], tup
     "priority": (_write_octet, _read_octet),
     "timestamp": (_write_time, _read_time),
 }
-_NAMES: Final = tuple(item.name for item in fields(BasicProperties))
+_NAMES: Final = BasicProperties.__struct_fields__
 """In the order of their flags, from bit 15 down."""
+
+_FIELDS: Final = tuple(
+    (1 << (15 - place), *_KINDS.get(name, (encode_shortstr, decode_shortstr)), name)
+    for place, name in enumerate(_NAMES)
+)
 
 
 def encode_properties(properties: BasicProperties) -> bytes:
     """Flags and values: what follows the first 12 octets of a header frame's payload."""
     flags = 0
-    parts = []
-    for place, name in enumerate(_NAMES):
-        value = getattr(properties, name)
+    parts = [b""]
+    for (flag, write, _, _), value in zip(_FIELDS, astuple(properties), strict=True):
         if value is not None:
-            flags |= 1 << (15 - place)
-            write = _KINDS[name][0] if name in _KINDS else encode_shortstr
+            flags |= flag
             parts.append(write(value))
-    return b"".join((flags.to_bytes(2, "big"), *parts))
+    parts[0] = flags.to_bytes(2, "big")
+    return b"".join(parts)
 
 
 def decode_properties(data: bytes, start: int = 0) -> BasicProperties:
     """The properties whose flags stand at `start` (12 in a header frame's payload). Malformed: CodecError."""
     flags, pos = _flags(data, start)
     values: dict[str, Any] = {}
-    for place, name in enumerate(_NAMES):
-        if flags >> (15 - place) & 1:
-            read = _KINDS[name][1] if name in _KINDS else decode_shortstr
+    for flag, _, read, name in _FIELDS:
+        if flags & flag:
             values[name], pos = read(data, pos)
     return BasicProperties(**values)
 

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from leveret.errors import CodecError
 
@@ -77,7 +78,7 @@ def encode_field(name: str, value: FieldValue) -> bytes:
     return encode_shortstr(name) + _encode_value(value, 1)
 
 
-def _encode_table(table: Mapping[str, FieldValue], depth: int) -> bytes:
+def _encode_table(table: Mapping[Any, FieldValue], depth: int) -> bytes:
     parts = []
     for name, value in table.items():
         if not isinstance(name, str):

@@ -1,40 +1,75 @@
-"""What a worker asks and hears of cancelled tasks: the worker's half of tasks/cancelling. Used by worker and runner."""
+"""What a worker asks and hears of orders: the worker's half of tasks/orders and tasks/cancelling. Used by worker and runner."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
 
 import msgspec
 
 from leveret.client import Backoff, Connection, Delivery, StandingChannel
 from leveret.errors import ChannelError, LeveretError
-from leveret.tasks.cancelling import CONTROL, MARK, forget, is_cancelled, read_order
+from leveret.tasks.cancelling import MARK, forget, is_cancelled
+from leveret.tasks.orders import CONTROL, Order, read_order
 
 log = logging.getLogger("leveret.worker")
+
+BIND_S: Final = 60.0
 
 
 class Control:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._asking = StandingChannel(connection)
+        self._deaf = asyncio.Event()
 
-    async def listen(self, cancel: Callable[[str], None]) -> None:
-        """From now on, over reconnections too, `cancel` is called with the id of a task that was cancelled, which may be
-        another worker's. Raises what the client raises.
+    async def listen(self, obey: Callable[[Order], None]) -> None:
+        """From now on, over reconnections too, `obey` is called with each order, whomever it concerns. Raises what the
+        client raises.
         """
-        self._cancel = cancel
-        channel = await self._connection.channel()
-        queue = f"leveret.worker.{uuid.uuid4()}"
-        await channel.exchange_declare(CONTROL, "fanout", durable=True)
-        await channel.queue_declare(queue, exclusive=True, auto_delete=True)
-        await channel.queue_bind(queue, CONTROL)
-        await channel.consume(queue, self._take, no_ack=True)
+        self._obey = obey
+        self._deaf.clear()
+        self._listening = await self._connection.channel()
+        self._queue = f"leveret.worker.{uuid.uuid4()}"
+        await self._listening.queue_declare(self._queue, exclusive=True, auto_delete=True)
+        await self._bind()
+        await self._listening.consume(
+            self._queue, self._take, no_ack=True, on_cancel=self._deaf.set, on_close=lambda _: self._deaf.set()
+        )
+
+    async def _bind(self) -> None:
+        await self._listening.exchange_declare(CONTROL, "fanout", durable=True)
+        await self._listening.queue_bind(self._queue, CONTROL)
+
+    async def tend(self, missed: Callable[[], None]) -> None:
+        """Until cancelled: listens again when its queue was deleted, or not given back after a reconnection, and calls `missed`
+        then, for there may have been orders meanwhile. Of an exchange that is deleted nobody is told: it is bound every BIND_S.
+        """
+        backoff, attempt = Backoff(), 0
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BIND_S):
+                    await self._deaf.wait()
+            try:
+                if self._deaf.is_set():
+                    await self.listen(self._obey)
+                    missed()
+                else:
+                    await self._bind()
+                attempt = 0
+            except LeveretError as error:
+                self._deaf.set()
+                log.warning("orders are not heard just now: %s", error)
+                await backoff.wait(attempt)
+                attempt += 1
 
     def _take(self, delivery: Delivery) -> None:
         try:
-            self._cancel(read_order(delivery.body).cancel)
+            self._obey(read_order(delivery.body))
         except msgspec.DecodeError as error:
             log.warning("an order cannot be read: %s", error)
 

@@ -1,97 +1,69 @@
-"""The two ways to start a worker: by a program's name (`main`), or by the program itself (`run`).
+"""The two ways to have workers for a program that is named, each in a process of its own, under a supervisor: `main` for programs,
+`command` for the command line, which has a process to itself.
 
-Both parse nothing and return an exit code: 0 after a stop in good order, 1 if the broker refuses, 2 for wrong use; `run` in its
-own process also 76, if another is to take its place (see options.REPLACED).
+Both parse nothing and return an exit code: 0 after a stop in good order, 1 if the broker refuses, 2 for wrong use. What can be said of
+a worker stands in tasks/options, WorkerOptions. Nothing of the library is loaded here but what a supervisor needs.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
+import gc
+import threading
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
-from leveret.errors import LeveretError, TaskError
-from leveret.tasks import WorkQueue
-from leveret.worker import report
-from leveret.worker.inprocess import serve
-from leveret.worker.loading import loading, names_in
-from leveret.worker.options import REPLACED, Options
-from leveret.worker.supervisor import Supervisor
-from leveret.worker.worker import Worker
+from leveret.worker.options import FORKS_ARE_SAFE, Options
+from leveret.worker.spawning import Spawned, Tie, environment_for, fork
 
-log = logging.getLogger("leveret.worker")
+if TYPE_CHECKING:
+    from leveret.tasks.options import WorkerOptions
 
 
-def main(
-    app: str,
-    *,
-    processes: int = 1,
-    threads: int = 8,
-    queues: Sequence[str] = (),
-    url: str | None = None,
-    shutdown_timeout_s: float = 30.0,
-    max_tasks: int = 0,
-    max_memory_mb: int = 0,
-) -> int:
-    """Run `processes` workers for `app` (loading tells its forms), each in a process of its own, until SIGTERM.
+def main(app: str, *, url: str | None = None, **given: Unpack[WorkerOptions]) -> int:
+    """Run workers for `app` (loading tells its forms) until SIGTERM.
 
-    `queues` narrows what is read, `url` goes before the program's own broker. After `max_tasks`, or beyond
-    `max_memory_mb` of resident memory, a process finishes what it runs and is replaced. A second signal ends it at once.
-    TaskError for values that cannot be meant.
+    `url` goes before the program's own broker. A second signal ends it at once. TaskError for values that cannot be meant.
     """
-    report.set_up()
-    options = Options(threads, tuple(queues), shutdown_timeout_s, max_tasks, max_memory_mb)
-    options.check()
-    if processes < 1:
-        raise TaskError(f"processes={processes}: a worker has at least one process")
-    return Supervisor(app, processes, options, url).run()
+    return _supervise(app, url, Options.of(given), ())
 
 
-def run(
-    work: WorkQueue,
-    *,
-    processes: int = 1,
-    threads: int = 8,
-    queues: Sequence[str] = (),
-    shutdown_timeout_s: float = 30.0,
-    max_tasks: int = 0,
-    max_memory_mb: int = 0,
-) -> int:
-    """Be a worker until SIGTERM or SIGINT; see `main`. A single one runs in this very process.
+def command(app: str, *, url: str | None = None, **given: Unpack[WorkerOptions]) -> int:
+    """As `main`, in a process that has done nothing yet: the first children are forked, and in them it returns too."""
+    options = Options.of(given)
+    # What is reloaded is watched before it is loaded.
+    if options.reload or not FORKS_ARE_SAFE or threading.active_count() > 1:
+        return _supervise(app, url, options, ())
+    from leveret.worker import supervisor  # noqa: F401  the children need most of what it loads
 
-    Called by WorkQueue.run, under `if __name__ == "__main__"`. TaskError for wrong use.
-    """
-    if loading():
-        raise TaskError('a program that runs its own worker has to say so under `if __name__ == "__main__":`')
-    if processes != 1:
-        app = _main_program(work)
-        return main(
-            app,
-            processes=processes,
-            threads=threads,
-            queues=queues,
-            url=work.url,
-            shutdown_timeout_s=shutdown_timeout_s,
-            max_tasks=max_tasks,
-            max_memory_mb=max_memory_mb,
-        )
-    report.set_up()
-    options = Options(threads, tuple(queues), shutdown_timeout_s, max_tasks, max_memory_mb)
-    worker = Worker(work, work.broker_url(), options)
+    gc.freeze()  # so that collecting in a child does not copy what it shares with this process
+    children: list[Spawned] = []
+    for _ in range(options.processes):
+        born = _fork(children)
+        if isinstance(born, Tie):
+            from leveret.worker.child import live
+
+            return live(app, options, url, born)
+        children += born
+    return _supervise(app, url, options, children)
+
+
+def _fork(children: Sequence[Spawned]) -> Tie | list[Spawned]:
+    """The child, in the supervisor; nobody where the system refuses: the supervisor tries again. In the child its tie."""
     try:
-        serve(worker)
-    except LeveretError as error:
-        log.error("%s", error)
-        return 1
-    return REPLACED if worker.worn else 0
+        born = fork(children)
+    except OSError:
+        return []
+    return born if isinstance(born, Tie) else [born]
 
 
-def _main_program(work: WorkQueue) -> str:
-    """How children find the program that is running: by its file."""
-    module = sys.modules["__main__"]
-    name = names_in(vars(module)).get(id(work))
-    file = getattr(module, "__file__", None)
-    if name is None or file is None:
-        raise TaskError("more than one process needs the WorkQueue at the top level of the program's file")
-    return f"{Path(file).resolve()}:{name}"
+def _supervise(app: str, url: str | None, options: Options, children: Sequence[Spawned]) -> int:
+    from leveret.worker import lines
+    from leveret.worker.supervisor import Supervisor
+
+    lines.set_up(options)
+    try:
+        return Supervisor(app, options, environment_for(url), children).run()
+    except BaseException:
+        for child in children:
+            child.kill()
+        raise

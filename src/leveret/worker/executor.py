@@ -1,4 +1,5 @@
-"""One message through named steps: find -> decode -> before -> run -> after, ending in a named Outcome.
+"""One message through named steps: find -> decode -> before -> run -> after, ending in a named Outcome. What is injected into the
+function is part of `run`: a provider that fails is an attempt that failed.
 
 A step that ends the journey returns the outcome; None means go on. What happens to the message then is settle's
 affair, and which thread or loop runs it is the worker's. No I/O, no state between messages.
@@ -10,13 +11,15 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leveret.errors import TaskCancelled, TaskError, TimeLimitExceeded
+from leveret.errors import TaskCancelled, TaskCrashed, TaskError, TimeLimitExceeded
 from leveret.tasks import (
     Cancelled,
+    Crashed,
     Done,
     Failed,
     Failure,
@@ -39,13 +42,18 @@ log = logging.getLogger("leveret.worker")
 CRASHES_MAX: Final = 5
 """So often a message may come back from workers that were killed, or lost their broker, while they had it."""
 
+PLAIN: Final = frozenset({bool, int, float, str, bytes, list, dict, tuple})
+"""Most results are of these, and have nothing that waits to be run."""
+
+UNINTERRUPTED: Final = nullcontext()
 OWN_FRAMES: Final = 1
 """A traceback begins in the function that caught the error, which is this module's."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
-    """A message on its way, and who takes it. `interrupt` reaches the thread of a plain function while that runs."""
+    """A message on its way, and who takes it. `interrupt` reaches the thread of a plain function while that runs, if it has
+    a time limit."""
 
     context: TaskContext
     handler: Handler[..., Any]
@@ -53,7 +61,11 @@ class Job:
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
-    interrupt: Interrupt = field(default_factory=Interrupt)
+    interrupt: Interrupt | None = None
+    entered: int = 0
+    """So many of the middleware have let it in, and are told how it ended."""
+    error: BaseException | None = None
+    """What it raised, until they have been told."""
 
     @property
     def message(self) -> Message:
@@ -63,13 +75,13 @@ class Job:
 def perform(job: Job) -> Outcome:
     """All steps of a plain function, in the calling thread."""
     with running(job.context):
-        return prepare(job) or conclude(job, run(job))
+        return decode(job) or conclude(job, before(job) or run(job))
 
 
 async def perform_async(job: Job) -> Outcome:
     """All steps of an async function, on the running loop. Raises CancelledError only if it is itself cancelled."""
     with running(job.context):
-        return prepare(job) or conclude(job, await run_async(job))
+        return decode(job) or conclude(job, before(job) or await run_async(job))
 
 
 # ---- the steps
@@ -91,10 +103,6 @@ def find(work: WorkQueue, message: Message) -> Handler[..., Any] | Parked:
     return handler
 
 
-def prepare(job: Job) -> Outcome | None:
-    return decode(job) or before(job)
-
-
 def decode(job: Job) -> Outcome | None:
     try:
         job.args, job.kwargs = job.handler.arguments(job.message)
@@ -108,6 +116,7 @@ def before(job: Job) -> Outcome | None:
     try:
         for one in job.middleware:
             one.before(job.message)
+            job.entered += 1
     except BaseException as error:
         return _failed(job, error, started)
     return None
@@ -117,8 +126,12 @@ def run(job: Job) -> Outcome:
     started = job.clock()
     job.context.begin()
     try:
-        with job.interrupt:
-            value = job.handler.function(*job.args, **job.kwargs)
+        with job.interrupt or UNINTERRUPTED:
+            if job.handler.needs is None:
+                value = job.handler.function(*job.args, **job.kwargs)
+            else:
+                with job.handler.providers.given(job.handler.needs, job.context) as given:
+                    value = job.handler.function(*job.args, **job.kwargs, **given)
         _refuse_unfinished(value)
     except BaseException as error:  # SystemExit too: a task ends itself by it, never its worker
         return _failed(job, error, started)
@@ -128,11 +141,14 @@ def run(job: Job) -> Outcome:
 async def run_async(job: Job) -> Outcome:
     started = job.clock()
     job.context.begin(cancel_on_loop())
-    call: Coroutine[Any, Any, Any] = job.handler.function(*job.args, **job.kwargs)
     limit = asyncio.timeout(job.context.limit_s)
     try:
         async with limit:
-            value = await call
+            if job.handler.needs is None:
+                value = await job.handler.function(*job.args, **job.kwargs)
+            else:
+                async with job.handler.providers.given_async(job.handler.needs, job.context) as given:
+                    value = await job.handler.function(*job.args, **job.kwargs, **given)
         _refuse_unfinished(value)
     except asyncio.CancelledError as error:
         if job.context.cancelled:
@@ -146,9 +162,12 @@ async def run_async(job: Job) -> Outcome:
 
 
 def conclude(job: Job, outcome: Outcome) -> Outcome:
-    """The `after` hooks. The task has run, so nothing they raise can undo it."""
-    for one in reversed(job.middleware):
+    """The `raised` and `after` hooks. The task has run, so nothing they raise can undo it."""
+    error, job.error = job.error, None  # which holds its frames, which hold the job
+    for one in reversed(job.middleware[: job.entered]):
         try:
+            if error is not None:
+                one.raised(job.message, error, outcome)
             one.after(job.message, outcome)
         except BaseException:
             log.exception(
@@ -165,6 +184,7 @@ def _failed(job: Job, error: BaseException, started: float) -> Outcome:
     retries, attempt = job.handler.retries, job.message.attempt
     if isinstance(error, TaskCancelled) and job.context.cancelled:
         return Cancelled(took_s)
+    job.error = error
     if isinstance(error, Reject):
         return Parked(REJECTED, failure, took_s)
     if not retries.again(error):
@@ -178,6 +198,21 @@ def overran(job: Job, took_s: float) -> Outcome:
     """It did not end within its hard limit; its process is about to."""
     text = f"the task did not end within its hard time limit of {took_s:g} s, and its process was replaced"
     return _failed(job, TimeLimitExceeded(text), job.clock() - took_s)
+
+
+def killed(job: Job, took_s: float) -> Outcome:
+    """It did not end within its hard limit; the process that it had to itself was killed."""
+    text = f"the task did not end within its hard time limit of {took_s:g} s, and was killed"
+    return _failed(job, TimeLimitExceeded(text), job.clock() - took_s)
+
+
+def crashed(job: Job, text: str, took_s: float) -> Outcome:
+    """The process that it had to itself died under it."""
+    crashes = job.message.crashes + 1
+    failure = Failure("leveret.errors.TaskCrashed", text, "")
+    if crashes > CRASHES_MAX:
+        return Parked(CRASHES, failure, took_s)
+    return Crashed(failure, took_s, job.handler.retries.delay_s(TaskCrashed(text), crashes))
 
 
 def _exceeded(error: BaseException) -> TimeLimitExceeded:
@@ -196,6 +231,8 @@ def ended_oddly(job: Job, error: BaseException) -> Outcome:
 
 def _refuse_unfinished(value: object) -> None:
     """A wrapped async function looks like a plain one, and its work would be dropped in silence."""
+    if value is None or type(value) in PLAIN:
+        return
     if inspect.iscoroutine(value):
         value.close()
     if inspect.isawaitable(value) or inspect.isgenerator(value) or inspect.isasyncgen(value):

@@ -1,13 +1,16 @@
-"""Raises an exception in a plain function that runs on another thread: how a time limit reaches it.
+"""Raises an exception in a plain function from outside: how a time limit reaches it.
 
-The interpreter raises it before the thread's next bytecode; a thread that waits in C code meets it when that returns. Used
-by executor, around the function alone, and by runner, when the time is over.
+On another thread the interpreter raises it before the thread's next bytecode; a thread that waits in C code meets it when that
+returns. In a process that has its task on the main thread a signal does it, at once. Used by executor, around the function
+alone, by runner, when the time is over, and by forked.
 """
 
 from __future__ import annotations
 
-import ctypes
+import signal
 import threading
+
+from leveret.errors import TimeLimitExceeded
 
 
 class Interrupt:
@@ -31,4 +34,27 @@ class Interrupt:
     def throw(self, kind: type[BaseException]) -> None:
         with self._lock:
             if self._thread:
+                import ctypes  # seldom needed, and among the largest modules there are
+
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(kind))
+
+
+class Alarm(Interrupt):
+    """On a main thread: by SIGALRM, which ends also what sleeps, or waits for input and output."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        super().__init__()
+        self._limit_s = limit_s
+
+    def __enter__(self) -> None:
+        if self._limit_s is not None:
+            signal.signal(signal.SIGALRM, _ring)
+            signal.setitimer(signal.ITIMER_REAL, self._limit_s)
+
+    def __exit__(self, *_: object) -> None:
+        if self._limit_s is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _ring(*_: object) -> None:
+    raise TimeLimitExceeded

@@ -1,70 +1,94 @@
 """Runs what is delivered: a task begins when a slot is free, and its message is settled when it has ended.
 
-Everything here happens on the worker's event loop but the tasks themselves (pool). Made by worker, called by slots.
+Everything here happens on the worker's event loop but the tasks themselves (pool, apart). Made by worker, called by slots.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from leveret.client import Delivery
 from leveret.errors import TimeLimitExceeded
-from leveret.tasks import Cancelled, Done, Message, Outcome, Parked, TaskContext, WorkQueue
-from leveret.worker import report
-from leveret.worker.answers import Answers
-from leveret.worker.claims import Claims
-from leveret.worker.control import Control
-from leveret.worker.executor import Job, ended_oddly, find, overran, perform, perform_async
+from leveret.tasks import Cancelled, Done, Message, Outcome, Parked, Progress, TaskContext, WorkQueue
+from leveret.tasks.events import Running
+from leveret.tasks.expiry import expired
+from leveret.tasks.handler import TimeLimit
+from leveret.tasks.lane import DECLARED_S
+from leveret.tasks.message import CRASHES
+from leveret.worker.apart import Apart
+from leveret.worker.ending import Ending
+from leveret.worker.executor import Job, ended_oddly, find, killed, overran, perform, perform_async
+from leveret.worker.gates import Elsewhere, Entry, Second, Unwanted
+from leveret.worker.held import Held, Holdings
+from leveret.worker.interrupt import Interrupt
+from leveret.worker.moves import Moves
+from leveret.worker.nursery import NoZygote
+from leveret.worker.options import Options
+from leveret.worker.pace import Pace
+from leveret.worker.permits import Permit
 from leveret.worker.pool import TaskLoop, Threads
-from leveret.worker.settle import Settler, acknowledge
+from leveret.worker.services import Services
+from leveret.worker.settle import acknowledge, give_back
+from leveret.worker.status import Oldest
+from leveret.worker.tally import Tally
+from leveret.worker.telling import Telling
+from leveret.worker.waiting import Taken
 
 log = logging.getLogger("leveret.worker")
 
-
-@dataclass(slots=True)
-class Held:
-    """A delivery that is ours to settle, and what runs for it. `timers` are its time limits."""
-
-    delivery: Delivery
-    message: Message
-    job: Job | None = None
-    timers: tuple[asyncio.TimerHandle, ...] = ()
+SUSPECT: Final = 2
+"""So often a message has come back, and may have killed its worker, that it is run apart. Once says little: what was given back
+without having begun comes back too."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Runner:
-    """`release` makes room for another delivery; `overrun` says that a task has not ended within its hard limit."""
+    """`release` makes room for another delivery; `overrun` says that a task has not ended within its hard limit; `busy`, that a
+    slot which becomes free is wanted for something else than a lane of that queue.
+
+    With `apart`, tasks that want it have a process each, and so has, if `isolate` says so, what may have killed its worker.
+    """
 
     def __init__(
         self,
         work: WorkQueue,
-        threads: int,
-        settler: Settler,
-        answers: Answers,
-        control: Control,
-        claims: Claims,
+        options: Options,
+        services: Services,
         release: Callable[[], None],
         overrun: Callable[[], None],
+        busy: Callable[[str], bool] = lambda _: True,
+        apart: Apart | None = None,
     ) -> None:
         self._work = work
-        self._settler = settler
-        self._answers = answers
-        self._control = control
-        self._claims = claims
+        self._options = options
+        self._settler = services.settler
+        self._answers = services.answers
+        self._gates = services.gates
+        self._waiting = services.waiting
         self._release = release
         self._overrun = overrun
+        self._busy = busy
+        self._apart = apart
         self._loop = asyncio.get_running_loop()
-        self._threads = Threads(threads)
+        self._telling = Telling(work, services.announcer)
+        self._ending = Ending(work, services, self._report)
+        self._threads = Threads(options.threads).serving(self._loop, self._finish_all)
         self._task_loop = TaskLoop()
-        self._held: dict[Delivery, Held] = {}
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self.pace_of_queue: defaultdict[str, Pace] = defaultdict(Pace)
+        self._held = Holdings()
         self._running: dict[str, TaskContext] = {}
-        self._moves: set[asyncio.Task[None]] = set()
+        self._moves = Moves()
+        self._leaving = 0
         self._over: deque[tuple[Held, Job, Outcome | None, BaseException | None]] = deque()
         self._awake = False
         self.ran = 0
@@ -74,21 +98,44 @@ class Runner:
         self.stopping = False
 
     def __len__(self) -> int:
-        """How many deliveries are not settled yet."""
-        return len(self._held)
+        """How many deliveries are not settled yet, or leave a place of a limit to the next."""
+        return len(self._held) + self._leaving
+
+    def under_way(self) -> Sequence[Running]:
+        """What runs, the oldest first."""
+        return self._held.under_way(time.time() - self._loop.time())
+
+    def look(self) -> Oldest | None:
+        """The task that has run longest; and the tally says what runs just now."""
+        return self._telling.look(self._held.begun())
+
+    @property
+    def tally(self) -> Tally:
+        return self._telling.tally
 
     def cancel(self, id: str) -> None:
-        """Somebody cancelled it; it may be running here."""
-        context = self._running.get(id)
-        if context is not None:
-            context.cancel()
+        """Somebody cancelled it, or its workflow; it may be running here."""
+        for context in list(self._running.values()):
+            if id in (context.id, context.message.workflow):
+                context.cancel()
 
     # ---- the beginning
 
     def start(self, queue: str, delivery: Delivery) -> None:
-        held = self._held[delivery] = Held(delivery, Message.of(queue, delivery))
+        held = Held(delivery, Message.of(queue, delivery))
+        if held.message.ticket:
+            self._hold(held)
+            self._moves.begin(self._visit(held))
+        else:
+            self._start(held)
+
+    def _hold(self, held: Held) -> None:
+        self._held.add(held)
         self.idle.clear()
-        message = held.message
+
+    def _start(self, held: Held) -> None:
+        self._hold(held)
+        delivery, message = held.delivery, held.message
         handler = find(self._work, message)
         if isinstance(handler, Parked):
             self._settle(held, handler)
@@ -96,54 +143,149 @@ class Runner:
             self._move(held, self._settler.wait_on(delivery, message))
         elif delivery.redelivered:
             self._move(held, self._settler.write_down(delivery, message))
+        elif message.expires_ms and (late := expired(message, self._work.now())) is not None:
+            self._settle(held, late)
         else:
             limit = handler.settings.time_limit
-            context = TaskContext(message, limit.soft_s if limit else None, self._answers.progress)
-            held.job = Job(context, handler, self._work.middleware)
+            context = TaskContext(message, limit.soft_s if limit else None, self._progress)
+            job = held.job = Job(context, handler, self._work.middleware)
             self._running[message.id] = context
-            if message.cancellable or message.claimed:
-                self._later(self._begin_if_wanted(held, held.job))
+            if self._settler.writes or self._gates.concern(message, handler.settings.limits):
+                self._moves.begin(self._enter(held, job))
             else:
-                self._begin(held, held.job)
+                self._begin(held, job)
 
-    async def _begin_if_wanted(self, held: Held, job: Job) -> None:
-        message = held.message
-        if message.cancellable and await self._control.is_cancelled(message.id):
-            job.context.cancel()
-        second = message.claimed and not await self._claims.take(message.id)
+    async def _enter(self, held: Held, job: Job) -> None:
+        message, taken = held.message, held.taken
+        await self._settler.written(message.id)
+        rated = taken is not None and taken.rated
+        entry = Entry(message, job.handler, lambda: held.delivery.lost, held.permit, rated)
+        stop = await self._gates.enter(entry)
+        held.permit = entry.permit
         if held.delivery.lost:
             self._forget(held)
         elif self.stopping:
             return  # it is given back
-        elif second:
+        elif isinstance(stop, Second):
             log.warning("task=%s id=%s was sent twice, this one is dropped", message.task, message.id)
             acknowledge(held.delivery)
             self._forget(held)
-        elif job.context.cancelled:
+        elif isinstance(stop, Elsewhere):
+            self._move(held, self._waiting.set_aside(held.delivery, message, stop))
+        elif isinstance(stop, Unwanted) or job.context.cancelled:
             self._settle(held, Cancelled())
         else:
             self._begin(held, job)
 
     def _begin(self, held: Held, job: Job) -> None:
+        must = job.handler.settings.process or self._options.process_per_task
+        suspect = self._options.isolate and job.message.crashes >= SUSPECT
+        if self._apart is not None and (must or suspect):
+            held.apart = True
+            self._apart.submit(job, must, partial(self._begun, held, job), partial(self._ended_apart, held, job))
+        else:
+            self._begin_here(held, job)
+
+    def _begin_here(self, held: Held, job: Job) -> None:
+        if job.handler.settings.time_limit is not None and not job.handler.is_async:
+            job.interrupt = Interrupt()
         try:
             self._submit(held, job)
         except RuntimeError as error:  # no thread to be had
             self._settle(held, ended_oddly(job, error))
             return
+        self._begun(held, job)
+
+    def _begun(self, held: Held, job: Job) -> None:
+        held.begun_s = self._loop.time()
+        self._telling.started(held.message)
         limit = job.handler.settings.time_limit
         if limit is not None:
-            later = self._loop.call_later
-            hard = later(limit.hard_s, self._too_long, held, job, limit.hard_s)
-            soft = () if job.handler.is_async else (later(limit.soft_s, job.interrupt.throw, TimeLimitExceeded),)
-            held.timers = (hard, *soft)
+            held.timers = self._limit(held, job, limit)
+
+    def _limit(self, held: Held, job: Job, limit: TimeLimit) -> tuple[asyncio.TimerHandle, ...]:
+        later = self._loop.call_later
+        hard = later(limit.hard_s, self._too_long, held, job, limit.hard_s)
+        if job.interrupt is None:  # an async task, or one apart, sees to its soft limit itself
+            return (hard,)
+        return hard, later(limit.soft_s, job.interrupt.throw, TimeLimitExceeded)
 
     def _submit(self, held: Held, job: Job) -> None:
         if job.handler.is_async:
             self._task_loop.submit(perform_async(job)).add_done_callback(partial(self._ended_async, held, job))
         else:
-            self._threads.submit(partial(perform, job), partial(self._ended, held, job))
+            brief = self._paces[job.handler.name].brief
+            self._threads.submit(partial(perform, job), partial(self._ended, held, job), brief)
+
+    def _progress(self, message: Message, progress: Progress) -> None:
+        """On the thread of the task."""
+        self._answers.progress(message, progress)
+        self._telling.progress(message, progress)
+
+    # ---- lanes
+
+    async def _visit(self, held: Held) -> None:
+        """A ticket holds the slot in which a message of its lane is run."""
+        taken = await self._waiting.visit(held.delivery, held.message)
+        if taken is None or self.stopping or held.delivery.lost:
+            if taken is not None:
+                await self._put_back(taken)
+                await self._give(taken.permit)
+            self._forget(held)
+        else:
+            self._moves.begin(self._waiting.pass_on(held.delivery, held.message))
+            self._begin_taken(taken)
+            self._held.remove(held)
+
+    def _begin_taken(self, taken: Taken) -> None:
+        message = Message.of(taken.lane.home, taken.delivery)
+        held = Held(taken.delivery, message, taken=taken, permit=taken.permit)
+        self._start(held)
+        self._loop.call_later(DECLARED_S, self._keep_lane, held, taken)
+
+    def _keep_lane(self, held: Held, taken: Taken) -> None:
+        """As long as the message is held."""
+        if held in self._held:
+            self._moves.begin(self._waiting.keep(taken.lane))
+            self._loop.call_later(DECLARED_S, self._keep_lane, held, taken)
+
+    async def _leave(self, permit: Permit) -> None:
+        """The place of a limit is the next one's, who begins in the slot that was ours, unless others wait for that."""
+        taken = None
+        try:
+            if self._waiting.wanted(permit) and not self._busy(permit.place.lane.home):
+                taken = await self._waiting.next(permit)
+            if taken is not None and self.stopping:
+                await self._put_back(taken)
+                taken = None
+            if taken is None:
+                await self._give(permit)
+        finally:
+            self._leaving -= 1
+            if taken is None:
+                self._end()
+            else:
+                self._begin_taken(taken)
+
+    async def _put_back(self, one: Taken) -> None:
+        await self._settler.put_back(one.delivery, Message.of(one.lane.home, one.delivery))
+
+    async def _give(self, permit: Permit | None) -> None:
+        if permit is not None:
+            await self._waiting.give(permit)
 
     # ---- the end
+
+    def _ended_apart(self, held: Held, job: Job, task: asyncio.Task[Outcome]) -> None:
+        if task.cancelled() or held.moving:  # it is given back, or was killed for its time
+            self.ran += 1
+            return
+        error = task.exception()
+        if isinstance(error, NoZygote):
+            held.apart = False
+            self._begin_here(held, job)
+        else:
+            self._finish(held, job, None if error is not None else task.result(), error)
 
     def _ended_async(self, held: Held, job: Job, future: Future[Outcome]) -> None:
         if future.cancelled():
@@ -155,7 +297,7 @@ class Runner:
     def _ended(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
         """On the thread of the task. The loop is woken once for all that end before it looks."""
         self._over.append((held, job, outcome, error))
-        if not self._awake and not self._loop.is_closed():
+        if not self._awake and not self._threads.looks and not self._loop.is_closed():
             self._awake = True
             self._loop.call_soon_threadsafe(self._finish_all)
 
@@ -166,7 +308,10 @@ class Runner:
 
     def _finish(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
         self.ran += 1
-        if held.delivery not in self._held:
+        if isinstance(outcome, Done):
+            self._paces[job.handler.name].took(outcome.took_s)
+            self.pace_of_queue[job.message.queue].took(outcome.took_s)
+        if held.moving or held not in self._held:
             log.warning("task=%s id=%s ended after it was given up", job.message.task, job.message.id)
         elif isinstance(error, asyncio.CancelledError) and self.stopping:
             log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)
@@ -177,66 +322,77 @@ class Runner:
             self._settle(held, outcome)
 
     def _too_long(self, held: Held, job: Job, limit_s: float) -> None:
-        """Its thread cannot be ended but with the process."""
+        """A thread cannot be ended but with the process."""
         log.error("task=%s id=%s overran its hard time limit of %g s", job.message.task, job.message.id, limit_s)
-        self._settle(held, overran(job, limit_s))
-        self._overrun()
+        if held.apart and self._apart is not None:
+            self._apart.kill(job)
+            self._settle(held, killed(job, limit_s))
+        else:
+            self._settle(held, overran(job, limit_s))
+            self._overrun()
 
     def _settle(self, held: Held, outcome: Outcome) -> None:
-        message = held.message
-        report.outcome(message, outcome)
-        if message.properties.reply_to or isinstance(outcome, Cancelled):
-            self._move(held, self._settle_and_tell(held, outcome))
-        elif isinstance(outcome, Done):
-            acknowledge(held.delivery)
+        held.begun_s = None
+        self._report(held.message, outcome)
+        ending = self._ending.of(held.delivery, held.message, outcome)
+        if ending is None:
             self._forget(held)
         else:
-            self._move(held, self._settler.settle(held.delivery, message, outcome))
+            self._move(held, ending)
 
-    async def _settle_and_tell(self, held: Held, outcome: Outcome) -> None:
-        """The answer goes first: after the acknowledgement nobody would give it any more."""
-        await self._answers.give(held.message, outcome)
-        if isinstance(outcome, Done | Cancelled):
-            acknowledge(held.delivery)
-        else:
-            await self._settler.settle(held.delivery, held.message, outcome)
-        if isinstance(outcome, Cancelled):
-            await self._control.forget(held.message.id)
+    def _report(self, message: Message, outcome: Outcome) -> None:
+        self._telling.ended(message, outcome)
 
     def _move(self, held: Held, moving: Coroutine[Any, Any, None]) -> None:
+        held.moving = True
         for timer in held.timers:
             timer.cancel()
-        self._later(moving).add_done_callback(lambda _: self._forget(held))
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work)
-        self._moves.add(task)
-        task.add_done_callback(self._settled)
-        return task
-
-    def _settled(self, task: asyncio.Task[None]) -> None:
-        self._moves.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a message could not be settled", exc_info=task.exception())
+        self._moves.begin(moving).add_done_callback(lambda _: self._forget(held))
 
     def _forget(self, held: Held) -> None:
-        if self._held.pop(held.delivery, None) is None:
+        if not self._held.remove(held):
             return
         for timer in held.timers:
             timer.cancel()
         self._running.pop(held.message.id, None)
-        if not self._held:
+        if held.permit is not None:
+            self._leaving += 1
+            self._moves.begin(self._leave(held.permit))
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        """A slot is free."""
+        if not self._held and not self._leaving:
             self.idle.set()
         self._release()
 
     # ---- stopping
 
+    def return_unbegun(self, queue: str, delivery: Delivery) -> None:
+        """It waited for a slot in vain. Where that may be held against it, as a start that told nothing, it goes as a new copy."""
+        message = Message.of(queue, delivery)
+        if CRASHES in message.headers and not delivery.lost:
+            self._moves.begin(self._settler.put_back(delivery, message))
+        else:
+            give_back(delivery)
+
     async def give_back(self, within_s: float) -> None:
         """What still runs is cancelled, if it can be, and goes back to its queue, not charged with a crash."""
         self.stopping = True
-        await self._task_loop.cancel()
-        for held in list(self._held.values()):
-            if held.job is not None and held.delivery in self._held:
+        self._telling.close()
+        await asyncio.gather(self._task_loop.cancel(), self.end_apart())
+        for held in self._held:
+            if held.job is not None and not held.moving:
                 self._move(held, self._settler.put_back(held.delivery, held.message))
-        if self._moves:
-            await asyncio.wait(self._moves, timeout=within_s)
+        await self._moves.wait(within_s)
+
+    async def clean_up(self, within_s: float) -> None:
+        """What async providers keep for the process, on the loop of the tasks."""
+        if self._work.providers.waiting:
+            leaving = self._task_loop.submit(self._work.providers.leave_loop())
+            await asyncio.wait((asyncio.wrap_future(leaving),), timeout=within_s)
+
+    async def end_apart(self) -> None:
+        if self._apart is not None:
+            await self._apart.end()

@@ -3,6 +3,7 @@
     Done     acknowledged
     Failed   published again to its queue, to be there after a pause, with the failure in its headers; once that is
              confirmed, acknowledged
+    Crashed  likewise, with one more crash in its headers
     Parked   likewise, to the dead-letter queue
 
 A crash between confirm and acknowledgement leaves two copies, never none. What cannot be moved just now is held, and moved
@@ -12,20 +13,27 @@ A task that kills its worker leaves nobody to count its attempts, and classic qu
 comes back (`redelivered`) is not run as it is: it is published again with one more crash in its headers, and that copy
 is run, once the old one is acknowledged. Written down when its turn has come, not when it arrives: what only waited
 beside the task that crashed goes back as often as it likes, unless its turn comes between. Only what was redelivered
-costs this round trip, and it goes to the end of its queue. Used by worker.
+costs this round trip, and it goes to the end of its queue.
+
+Of several that ran when their worker died one cannot tell which killed it: all are charged. Those that were so twice run apart
+from then on (runner), each in a process of its own, so that the guilty one is charged alone, and takes no worker with it
+again. Used by worker.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from math import ceil
 from typing import Final
 
+from msgspec.structs import replace
+
 from leveret.client import Backoff, BasicProperties, Delivery
 from leveret.errors import CodecError, LeveretError, ProtocolMisuse, TaskError
-from leveret.tasks import Failed, Message, Parked
+from leveret.tasks import Crashed, Failed, Message, Parked
 from leveret.tasks.message import (
     properties_crashed,
     properties_failed,
@@ -70,6 +78,7 @@ class Settler:
         self._outbox = outbox
         self._now = now
         self._backoff = backoff or Backoff()
+        self._writing: dict[str, asyncio.Event] = {}
 
     async def settle(self, delivery: Delivery, message: Message, outcome: Failed | Parked) -> None:
         """Never raises but when cancelled. Ends when the message was moved, or its connection is lost."""
@@ -81,7 +90,23 @@ class Settler:
 
     async def write_down(self, delivery: Delivery, message: Message) -> None:
         """That it starts once more, before it does. Never raises but when cancelled."""
-        await self._move(delivery, message, message.queue, properties_crashed(message))
+        written = self._writing[message.id] = asyncio.Event()
+        try:
+            await self._move(delivery, message, message.queue, properties_crashed(message))
+        finally:
+            self._writing.pop(message.id, None)
+            written.set()
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is being written down just now."""
+        return bool(self._writing)
+
+    async def written(self, id: str) -> None:
+        """Until the message that came back has been acknowledged, if its new copy came before that: begun sooner, the task could
+        kill its worker with both of them."""
+        if (writing := self._writing.get(id)) is not None:
+            await writing.wait()
 
     async def wait_on(self, delivery: Delivery, message: Message) -> None:
         """Its delay was longer than the ladder: another round. Never raises but when cancelled."""
@@ -92,6 +117,8 @@ class Settler:
         await self._move(delivery, message, message.queue, properties_unchanged(message))
 
     def _destination(self, message: Message, outcome: Failed | Parked) -> tuple[str, BasicProperties]:
+        if isinstance(outcome, Crashed):
+            return message.queue, properties_crashed(replace(message, crashes=message.crashes + 1))
         if isinstance(outcome, Failed):
             return message.queue, properties_failed(message, outcome.failure, self._now())
         return dead_queue(message.queue), properties_parked(message, outcome.failure, outcome.reason, self._now())

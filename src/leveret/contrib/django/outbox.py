@@ -45,7 +45,11 @@ def send(call: Call[T], using: str | None = None) -> Sent[T]:
     using = using or DEFAULT_DB_ALIAS
     call = with_id(call)
     OutboxMessage.objects.using(using).create(
-        message_id=call.id, task=call.task.name, queue=call.queue, call=written(call), due_ms=due_ms(call, now_ms())
+        message_id=call.id,
+        task=call.task.name,
+        queue=call.queue,
+        call=written(call, now_ms()),
+        due_ms=due_ms(call, now_ms()),
     )
     transaction.on_commit(bell.ring, using=using)
     return Sent(call.id, call.task.name, call.queue)

@@ -1,4 +1,4 @@
-"""Every method of AMQP 0-9-1 with RabbitMQ's extensions: one frozen dataclass each, and the codec made from them.
+"""Every method of AMQP 0-9-1 with RabbitMQ's extensions: one frozen struct each, and the codec made from them.
 
 A field's wire type is its annotation; reserved fields, under names beginning with `reserved`, stay empty. Each field has
 a default. Interpreted, not compiled: the methods that messages travel by are read and written by hand in wire/connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from functools import cache
 from typing import Any, Final, get_type_hints
 
 from leveret.errors import CodecError
@@ -80,10 +80,11 @@ _READ: Final[dict[str, Callable[[bytes, int], tuple[Any, int]]]] = {
 Layout = list[tuple[str, str]]
 
 
+@cache
 def _layout(cls: type[Method]) -> Layout:
     """Names and wire types of a method's fields, in order."""
     hints = get_type_hints(cls, include_extras=True)
-    return [(item.name, hints[item.name].__metadata__[0]) for item in fields(cls)]
+    return [(name, hints[name].__metadata__[0]) for name in cls.__struct_fields__]
 
 
 METHODS: Final[dict[tuple[int, int], type[Method]]] = {
@@ -92,14 +93,13 @@ METHODS: Final[dict[tuple[int, int], type[Method]]] = {
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Method) and cls is not Method
 }
-_LAYOUTS: Final[dict[type[Method], Layout]] = {cls: _layout(cls) for cls in METHODS.values()}
 
 
 def encode_method(method: Method) -> bytes:
     """A method frame's payload: class id, method id, arguments. CodecError if a value does not fit its field."""
     parts = [method.class_id.to_bytes(2, "big"), method.method_id.to_bytes(2, "big")]
     bits: list[bool] = []
-    for name, kind in _LAYOUTS[type(method)]:
+    for name, kind in _layout(type(method)):
         value = getattr(method, name)
         if kind == "bit":
             bits.append(value)
@@ -128,7 +128,7 @@ def decode_method(payload: bytes, nesting_max: int = NESTING_MAX) -> Method:
     values: dict[str, Any] = {}
     pos = 4
     place = 8
-    for name, kind in _LAYOUTS[cls]:
+    for name, kind in _layout(cls):
         if kind == "table":
             values[name], pos = decode_table(payload, pos, nesting_max)
             place = 8

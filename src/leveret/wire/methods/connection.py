@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import field
 
 from leveret.wire.methods.method import Bit, Long, LongStr, Method, Octet, Short, ShortStr, Table
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionStart(Method):
+class ConnectionStart(Method, frozen=True):
     class_id = 10
     method_id = 10
     name = "connection.start"
@@ -21,8 +20,7 @@ class ConnectionStart(Method):
     locales: LongStr = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionStartOk(Method):
+class ConnectionStartOk(Method, frozen=True):
     class_id = 10
     method_id = 11
     name = "connection.start-ok"
@@ -33,8 +31,7 @@ class ConnectionStartOk(Method):
     locale: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionSecure(Method):
+class ConnectionSecure(Method, frozen=True):
     class_id = 10
     method_id = 20
     name = "connection.secure"
@@ -43,8 +40,7 @@ class ConnectionSecure(Method):
     challenge: LongStr = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionSecureOk(Method):
+class ConnectionSecureOk(Method, frozen=True):
     class_id = 10
     method_id = 21
     name = "connection.secure-ok"
@@ -52,8 +48,7 @@ class ConnectionSecureOk(Method):
     response: LongStr = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionTune(Method):
+class ConnectionTune(Method, frozen=True):
     class_id = 10
     method_id = 30
     name = "connection.tune"
@@ -64,8 +59,7 @@ class ConnectionTune(Method):
     heartbeat: Short = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionTuneOk(Method):
+class ConnectionTuneOk(Method, frozen=True):
     class_id = 10
     method_id = 31
     name = "connection.tune-ok"
@@ -75,8 +69,7 @@ class ConnectionTuneOk(Method):
     heartbeat: Short = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpen(Method):
+class ConnectionOpen(Method, frozen=True):
     class_id = 10
     method_id = 40
     name = "connection.open"
@@ -87,8 +80,7 @@ class ConnectionOpen(Method):
     reserved2: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpenOk(Method):
+class ConnectionOpenOk(Method, frozen=True):
     class_id = 10
     method_id = 41
     name = "connection.open-ok"
@@ -96,8 +88,7 @@ class ConnectionOpenOk(Method):
     reserved1: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionClose(Method):
+class ConnectionClose(Method, frozen=True):
     class_id = 10
     method_id = 50
     name = "connection.close"
@@ -109,16 +100,14 @@ class ConnectionClose(Method):
     failed_method: Short = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionCloseOk(Method):
+class ConnectionCloseOk(Method, frozen=True):
     class_id = 10
     method_id = 51
     name = "connection.close-ok"
     sent_by = "both"
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionBlocked(Method):
+class ConnectionBlocked(Method, frozen=True):
     class_id = 10
     method_id = 60
     name = "connection.blocked"
@@ -126,16 +115,14 @@ class ConnectionBlocked(Method):
     reason: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionUnblocked(Method):
+class ConnectionUnblocked(Method, frozen=True):
     class_id = 10
     method_id = 61
     name = "connection.unblocked"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionUpdateSecret(Method):
+class ConnectionUpdateSecret(Method, frozen=True):
     class_id = 10
     method_id = 70
     name = "connection.update-secret"
@@ -145,16 +132,14 @@ class ConnectionUpdateSecret(Method):
     reason: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionUpdateSecretOk(Method):
+class ConnectionUpdateSecretOk(Method, frozen=True):
     class_id = 10
     method_id = 71
     name = "connection.update-secret-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOpen(Method):
+class ChannelOpen(Method, frozen=True):
     class_id = 20
     method_id = 10
     name = "channel.open"
@@ -163,8 +148,7 @@ class ChannelOpen(Method):
     reserved1: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOpenOk(Method):
+class ChannelOpenOk(Method, frozen=True):
     class_id = 20
     method_id = 11
     name = "channel.open-ok"
@@ -172,8 +156,7 @@ class ChannelOpenOk(Method):
     reserved1: LongStr = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelFlow(Method):
+class ChannelFlow(Method, frozen=True):
     class_id = 20
     method_id = 20
     name = "channel.flow"
@@ -182,8 +165,7 @@ class ChannelFlow(Method):
     active: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelFlowOk(Method):
+class ChannelFlowOk(Method, frozen=True):
     class_id = 20
     method_id = 21
     name = "channel.flow-ok"
@@ -191,8 +173,7 @@ class ChannelFlowOk(Method):
     active: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelClose(Method):
+class ChannelClose(Method, frozen=True):
     class_id = 20
     method_id = 40
     name = "channel.close"
@@ -204,16 +185,14 @@ class ChannelClose(Method):
     failed_method: Short = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelCloseOk(Method):
+class ChannelCloseOk(Method, frozen=True):
     class_id = 20
     method_id = 41
     name = "channel.close-ok"
     sent_by = "both"
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRequest(Method):
+class AccessRequest(Method, frozen=True):
     class_id = 30
     method_id = 10
     name = "access.request"
@@ -227,8 +206,7 @@ class AccessRequest(Method):
     read: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRequestOk(Method):
+class AccessRequestOk(Method, frozen=True):
     class_id = 30
     method_id = 11
     name = "access.request-ok"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import field
 
 from leveret.wire.methods.method import Bit, Long, LongLong, Method, Short, ShortStr, Table
 
 
-@dataclass(frozen=True, slots=True)
-class BasicQos(Method):
+class BasicQos(Method, frozen=True):
     class_id = 60
     method_id = 10
     name = "basic.qos"
@@ -19,16 +18,14 @@ class BasicQos(Method):
     global_: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicQosOk(Method):
+class BasicQosOk(Method, frozen=True):
     class_id = 60
     method_id = 11
     name = "basic.qos-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class BasicConsume(Method):
+class BasicConsume(Method, frozen=True):
     class_id = 60
     method_id = 20
     name = "basic.consume"
@@ -44,8 +41,7 @@ class BasicConsume(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class BasicConsumeOk(Method):
+class BasicConsumeOk(Method, frozen=True):
     class_id = 60
     method_id = 21
     name = "basic.consume-ok"
@@ -53,8 +49,7 @@ class BasicConsumeOk(Method):
     consumer_tag: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicCancel(Method):
+class BasicCancel(Method, frozen=True):
     class_id = 60
     method_id = 30
     name = "basic.cancel"
@@ -64,8 +59,7 @@ class BasicCancel(Method):
     no_wait: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicCancelOk(Method):
+class BasicCancelOk(Method, frozen=True):
     class_id = 60
     method_id = 31
     name = "basic.cancel-ok"
@@ -73,8 +67,7 @@ class BasicCancelOk(Method):
     consumer_tag: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicPublish(Method):
+class BasicPublish(Method, frozen=True):
     class_id = 60
     method_id = 40
     name = "basic.publish"
@@ -87,8 +80,7 @@ class BasicPublish(Method):
     immediate: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicReturn(Method):
+class BasicReturn(Method, frozen=True):
     class_id = 60
     method_id = 50
     name = "basic.return"
@@ -100,8 +92,7 @@ class BasicReturn(Method):
     routing_key: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicDeliver(Method):
+class BasicDeliver(Method, frozen=True):
     class_id = 60
     method_id = 60
     name = "basic.deliver"
@@ -114,8 +105,7 @@ class BasicDeliver(Method):
     routing_key: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicGet(Method):
+class BasicGet(Method, frozen=True):
     class_id = 60
     method_id = 70
     name = "basic.get"
@@ -126,8 +116,7 @@ class BasicGet(Method):
     no_ack: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicGetOk(Method):
+class BasicGetOk(Method, frozen=True):
     class_id = 60
     method_id = 71
     name = "basic.get-ok"
@@ -140,8 +129,7 @@ class BasicGetOk(Method):
     message_count: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BasicGetEmpty(Method):
+class BasicGetEmpty(Method, frozen=True):
     class_id = 60
     method_id = 72
     name = "basic.get-empty"
@@ -149,8 +137,7 @@ class BasicGetEmpty(Method):
     reserved1: ShortStr = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicAck(Method):
+class BasicAck(Method, frozen=True):
     class_id = 60
     method_id = 80
     name = "basic.ack"
@@ -159,8 +146,7 @@ class BasicAck(Method):
     multiple: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicReject(Method):
+class BasicReject(Method, frozen=True):
     class_id = 60
     method_id = 90
     name = "basic.reject"
@@ -169,8 +155,7 @@ class BasicReject(Method):
     requeue: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicRecoverAsync(Method):
+class BasicRecoverAsync(Method, frozen=True):
     class_id = 60
     method_id = 100
     name = "basic.recover-async"
@@ -178,8 +163,7 @@ class BasicRecoverAsync(Method):
     requeue: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicRecover(Method):
+class BasicRecover(Method, frozen=True):
     class_id = 60
     method_id = 110
     name = "basic.recover"
@@ -188,16 +172,14 @@ class BasicRecover(Method):
     requeue: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class BasicRecoverOk(Method):
+class BasicRecoverOk(Method, frozen=True):
     class_id = 60
     method_id = 111
     name = "basic.recover-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class BasicNack(Method):
+class BasicNack(Method, frozen=True):
     class_id = 60
     method_id = 120
     name = "basic.nack"
@@ -207,8 +189,7 @@ class BasicNack(Method):
     requeue: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class TxSelect(Method):
+class TxSelect(Method, frozen=True):
     class_id = 90
     method_id = 10
     name = "tx.select"
@@ -216,16 +197,14 @@ class TxSelect(Method):
     sent_by = "client"
 
 
-@dataclass(frozen=True, slots=True)
-class TxSelectOk(Method):
+class TxSelectOk(Method, frozen=True):
     class_id = 90
     method_id = 11
     name = "tx.select-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class TxCommit(Method):
+class TxCommit(Method, frozen=True):
     class_id = 90
     method_id = 20
     name = "tx.commit"
@@ -233,16 +212,14 @@ class TxCommit(Method):
     sent_by = "client"
 
 
-@dataclass(frozen=True, slots=True)
-class TxCommitOk(Method):
+class TxCommitOk(Method, frozen=True):
     class_id = 90
     method_id = 21
     name = "tx.commit-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class TxRollback(Method):
+class TxRollback(Method, frozen=True):
     class_id = 90
     method_id = 30
     name = "tx.rollback"
@@ -250,16 +227,14 @@ class TxRollback(Method):
     sent_by = "client"
 
 
-@dataclass(frozen=True, slots=True)
-class TxRollbackOk(Method):
+class TxRollbackOk(Method, frozen=True):
     class_id = 90
     method_id = 31
     name = "tx.rollback-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmSelect(Method):
+class ConfirmSelect(Method, frozen=True):
     class_id = 85
     method_id = 10
     name = "confirm.select"
@@ -268,8 +243,7 @@ class ConfirmSelect(Method):
     no_wait: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmSelectOk(Method):
+class ConfirmSelectOk(Method, frozen=True):
     class_id = 85
     method_id = 11
     name = "confirm.select-ok"

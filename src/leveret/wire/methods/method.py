@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
+
+import msgspec
 
 Octet = Annotated[int, "octet"]
 Short = Annotated[int, "short"]
@@ -15,8 +16,7 @@ LongStr = Annotated[bytes, "longstr"]
 Table = Annotated[dict[str, object], "table"]
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(msgspec.Struct, frozen=True):
     """Base of all methods. `sent_by` is "client", "server" or "both"."""
 
     class_id: ClassVar[int]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import field
 
 from leveret.wire.methods.method import Bit, Long, Method, Short, ShortStr, Table
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeclare(Method):
+class ExchangeDeclare(Method, frozen=True):
     class_id = 40
     method_id = 10
     name = "exchange.declare"
@@ -25,16 +24,14 @@ class ExchangeDeclare(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeclareOk(Method):
+class ExchangeDeclareOk(Method, frozen=True):
     class_id = 40
     method_id = 11
     name = "exchange.declare-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDelete(Method):
+class ExchangeDelete(Method, frozen=True):
     class_id = 40
     method_id = 20
     name = "exchange.delete"
@@ -46,16 +43,14 @@ class ExchangeDelete(Method):
     no_wait: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDeleteOk(Method):
+class ExchangeDeleteOk(Method, frozen=True):
     class_id = 40
     method_id = 21
     name = "exchange.delete-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeBind(Method):
+class ExchangeBind(Method, frozen=True):
     class_id = 40
     method_id = 30
     name = "exchange.bind"
@@ -69,16 +64,14 @@ class ExchangeBind(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeBindOk(Method):
+class ExchangeBindOk(Method, frozen=True):
     class_id = 40
     method_id = 31
     name = "exchange.bind-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeUnbind(Method):
+class ExchangeUnbind(Method, frozen=True):
     class_id = 40
     method_id = 40
     name = "exchange.unbind"
@@ -92,16 +85,14 @@ class ExchangeUnbind(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeUnbindOk(Method):
+class ExchangeUnbindOk(Method, frozen=True):
     class_id = 40
     method_id = 51
     name = "exchange.unbind-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDeclare(Method):
+class QueueDeclare(Method, frozen=True):
     class_id = 50
     method_id = 10
     name = "queue.declare"
@@ -117,8 +108,7 @@ class QueueDeclare(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDeclareOk(Method):
+class QueueDeclareOk(Method, frozen=True):
     class_id = 50
     method_id = 11
     name = "queue.declare-ok"
@@ -128,8 +118,7 @@ class QueueDeclareOk(Method):
     consumer_count: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueBind(Method):
+class QueueBind(Method, frozen=True):
     class_id = 50
     method_id = 20
     name = "queue.bind"
@@ -143,16 +132,14 @@ class QueueBind(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueBindOk(Method):
+class QueueBindOk(Method, frozen=True):
     class_id = 50
     method_id = 21
     name = "queue.bind-ok"
     sent_by = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class QueuePurge(Method):
+class QueuePurge(Method, frozen=True):
     class_id = 50
     method_id = 30
     name = "queue.purge"
@@ -163,8 +150,7 @@ class QueuePurge(Method):
     no_wait: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class QueuePurgeOk(Method):
+class QueuePurgeOk(Method, frozen=True):
     class_id = 50
     method_id = 31
     name = "queue.purge-ok"
@@ -172,8 +158,7 @@ class QueuePurgeOk(Method):
     message_count: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDelete(Method):
+class QueueDelete(Method, frozen=True):
     class_id = 50
     method_id = 40
     name = "queue.delete"
@@ -186,8 +171,7 @@ class QueueDelete(Method):
     no_wait: Bit = False
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDeleteOk(Method):
+class QueueDeleteOk(Method, frozen=True):
     class_id = 50
     method_id = 41
     name = "queue.delete-ok"
@@ -195,8 +179,7 @@ class QueueDeleteOk(Method):
     message_count: Long = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueUnbind(Method):
+class QueueUnbind(Method, frozen=True):
     class_id = 50
     method_id = 50
     name = "queue.unbind"
@@ -209,8 +192,7 @@ class QueueUnbind(Method):
     arguments: Table = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueUnbindOk(Method):
+class QueueUnbindOk(Method, frozen=True):
     class_id = 50
     method_id = 51
     name = "queue.unbind-ok"
