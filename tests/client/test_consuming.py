@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from brokers import Broker
@@ -47,6 +49,27 @@ def test_prefetch_holds_back_and_multiple_settles_all(broker: Broker, name: str)
             assert taken.empty
             first[2].ack(multiple=True)
             assert [one.body for one in await taken.take_many(3)] == [b"3", b"4", b"5"]
+
+    run(main())
+
+
+def test_a_consumer_that_is_given_up_while_it_starts_costs_nobody_the_connection(broker: Broker, name: str) -> None:
+    """A channel of RabbitMQ (3.10) may crash on the cancel of a consumer that is just starting."""
+
+    async def main() -> None:
+        losses: list[Exception] = []
+        async with await connect(broker.url) as connection, await connection.channel() as channel:
+            connection.on_lost = losses.append
+            await channel.queue_declare(name, exclusive=True)
+            for number in range(200):
+                starting = asyncio.create_task(channel.consume(name, print))
+                for _ in range(number % 20):
+                    await asyncio.sleep(0)
+                if not starting.cancel():  # it was in time
+                    await (await starting).cancel()
+            while (await channel.queue_declare(name, passive=True)).consumers:
+                pass
+            assert not losses
 
     run(main())
 

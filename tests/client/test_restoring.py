@@ -168,6 +168,28 @@ def test_a_no_ack_delivery_that_nobody_takes_is_not_nacked(fake: FakeBroker) -> 
     run(main())
 
 
+def test_a_consumer_given_up_while_it_starts_is_stopped_once_it_has_started(fake: FakeBroker) -> None:
+    async def main() -> None:
+        connection = await connected()
+        channel = await connection.channel()
+        del fake.answers["basic.consume"]
+        starting = asyncio.create_task(channel.consume("q", print, consumer_tag="A"))
+        await turns()
+        starting.cancel()
+        connection.timeout_s = 0.01
+        with pytest.raises(WaitTimeout):
+            await channel.consume("q", print, consumer_tag="B")
+        await turns()
+        assert consumes_and_cancels(fake) == [("basic.consume", "A"), ("basic.consume", "B")]
+        fake.send(channel.number, BasicConsumeOk("A"))
+        fake.send(channel.number, BasicConsumeOk("B"))
+        await turns()
+        assert consumes_and_cancels(fake)[2:] == [("basic.cancel", "A"), ("basic.cancel", "B")]
+        assert not channel.consumers
+
+    run(main())
+
+
 def test_a_channel_closed_during_the_restoring_stays_closed_and_harms_no_other(fake: FakeBroker) -> None:
     async def main() -> None:
         connection = await connected()

@@ -159,6 +159,7 @@ class Program:
         self._gate = os.open(directory / "gate", os.O_RDWR)
         self.told = Lines(self._told)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._logs: list[Lines] = []
         self._others: set[int] = set()
         self.work = WorkQueue(url, default_queue=queue)
         self.slow = self.work.task(name="slow")(_slow)
@@ -173,9 +174,11 @@ class Program:
 
     def start(self, *arguments: str) -> tuple[subprocess.Popen[bytes], Lines]:
         process = subprocess.Popen([sys.executable, *arguments], cwd=self.directory, stderr=subprocess.PIPE)
-        self.processes.append(process)
         assert process.stderr is not None
-        return process, Lines(process.stderr.fileno())
+        log = Lines(process.stderr.fileno())
+        self.processes.append(process)
+        self._logs.append(log)
+        return process, log
 
     def started(self, name: str) -> tuple[int, bool]:
         """Wait until a task runs whose name begins so; in which process, and whether redelivered."""
@@ -187,13 +190,14 @@ class Program:
         os.write(self._gate, b"." * number)
 
     def close(self) -> None:
-        """End what a failed test left running."""
-        for process in self.processes:
+        """End what a failed test left running, and show what it said."""
+        for process, log in zip(self.processes, self._logs, strict=True):
             if process.poll() is None:
                 process.kill()
                 for pid in self._others:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+                print(f"process {process.pid} was left running and had said:", *log.to_the_end(), sep="\n")
             process.wait(WITHIN_S)
             assert process.stderr is not None
             process.stderr.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pika
-import pika.exceptions
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
@@ -24,7 +23,7 @@ from leveret.tasks.lane import FAIR, Lane
 from leveret.tasks.lanes import Lanes
 from leveret.tasks.outbox import Outbox, Parcel
 from leveret.worker.waiting import Seen
-from worker.support import WITHIN_S, Program, until_ready, working
+from worker.support import WITHIN_S, Program, declare_filled, until_ready, working
 
 Ran = SimpleQueue[str]
 
@@ -158,25 +157,10 @@ def test_a_ticket_that_names_another_queue_than_a_lane_is_no_ticket(
         mail.send("a")
         headers = {"x-leveret-ticket": f"{queue}.private", "x-leveret-lock": f"{queue}.private", "x-leveret-lock-ms": 9}
         channel.basic_publish("", queue, b"", pika.BasicProperties(type="mail", headers=headers))
-        until = time.monotonic() + WITHIN_S
-        while not (dead := dead_letter(channel, f"{queue}.dead")):
-            assert time.monotonic() < until
-            channel.connection.sleep(0.02)
-    assert dead["x-leveret-reason"] == "arguments"
+        declare_filled(channel, f"{queue}.dead")
+    _, properties, _ = channel.basic_get(f"{queue}.dead", auto_ack=True)
+    assert properties.headers["x-leveret-reason"] == "arguments"
     assert channel.queue_declare(f"{queue}.private", passive=True).method.message_count == 1
-
-
-def dead_letter(channel: BlockingChannel, queue: str) -> dict[str, str]:
-    """The headers of the first; empty if there is none yet."""
-    other = channel.connection.channel()
-    try:
-        method, properties, _ = other.basic_get(queue, auto_ack=True)
-        return {} if method is None else properties.headers
-    except pika.exceptions.ChannelClosedByBroker:
-        return {}
-    finally:
-        if other.is_open:
-            other.close()
 
 
 # ---- who dies

@@ -206,7 +206,7 @@ class Channel(Declaring):
         consumer.queue = self._queue(consumer.queue)
         # Known before the reply: deliveries follow it at once.
         self.consumers[consumer.tag] = consumer
-        await session.call(consumer.method(), "basic.consume-ok")
+        await asyncio.shield(session.start(consumer))
 
     def _give_up(self, consumer: Consumer) -> None:
         """It did not start, as far as we know."""

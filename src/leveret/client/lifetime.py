@@ -151,7 +151,7 @@ class Lifetime:
                 if consumer.prefetch != prefetch:
                     prefetch = consumer.prefetch
                     replies.append(session.ask(BasicQos(0, prefetch or 0, False), "basic.qos-ok"))
-                replies.append(session.ask(consumer.method(), "basic.consume-ok"))
+                replies.append(session.start(consumer))
         if prefetch != self.prefetch:
             replies.append(session.ask(BasicQos(0, self.prefetch or 0, False), "basic.qos-ok"))
         for reply in replies:

@@ -49,6 +49,7 @@ class Session:
         self.on_return: Callable[[Returned], None] | None = None
         self._ended = False
         self._replies = Replies(link.loop)
+        self._starting: dict[str, asyncio.Future[Reply]] = {}  # by the tags of consumers
         self._abandoned: dict[str, bool] = {}  # tags of consumers nobody has any more, and whether they were no_ack
         if self.error is None:
             link.sessions[number] = self
@@ -80,9 +81,27 @@ class Session:
             self.confirms = Confirms(self.link.loop)
             await selecting
 
+    def start(self, consumer: Consumer) -> asyncio.Future[Reply]:
+        """Ask for its deliveries; the future brings the broker's consent, and has to be shielded from who gives up waiting."""
+        tag = consumer.tag
+        starting = self._starting[tag] = self.ask(consumer.method(), "basic.consume-ok")
+        starting.add_done_callback(lambda _: self._starting.pop(tag, None))
+        return starting
+
     def abandon(self, tag: str, no_ack: bool) -> None:
-        """A consumer that the broker may have started, or may not have stopped, is to stop; no reply is awaited."""
+        """A consumer that the broker may have started, or may not have stopped, is to stop; no reply is awaited.
+
+        One that is being started is left to start first: RabbitMQ (3.10) may end the connection of who cancels a consumer before
+        its basic.consume-ok (541).
+        """
         self._abandoned[tag] = no_ack
+        starting = self._starting.get(tag)
+        if starting is None:
+            self._stop(tag)
+        else:
+            starting.add_done_callback(lambda _: self._stop(tag))
+
+    def _stop(self, tag: str) -> None:
         if self.error is None:
             self.link.send(self.number, BasicCancel(tag, no_wait=True))
 
