@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from leveret.spacing import Spacing
+
+MAX_S: Final = 5.0
+"""A broker that is back after a minute is not to wait half a minute more for its workers."""
 
 
 class Backoff(Spacing):
@@ -18,7 +22,7 @@ class Backoff(Spacing):
     def __init__(
         self,
         first_s: float = 0.2,
-        max_s: float = 30.0,
+        max_s: float = MAX_S,
         *,
         fraction: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
