@@ -100,6 +100,8 @@ def spawn(app: str, options: Options, environment: Mapping[str, str], place: int
             [
                 sys.executable,
                 "-P",  # a file of the program's may be named as a module of the standard library
+                # What is compiled is taken for current if the file's second and length are the same as then.
+                *(["-B"] if options.reload else []),
                 "-m",
                 "leveret.worker.child",
                 app,
