@@ -18,6 +18,7 @@ from leveret.tasks import WorkQueue
 from leveret.tasks.continuation import Join, Send, Spread, group_queue
 from leveret.tasks.departure import NOTHING, Flow, depart, result
 from leveret.tasks.outbox import Outbox
+from leveret.worker import groups as groups_module
 from leveret.worker.groups import Groups, Held
 
 PUT_S = 30.0
@@ -129,6 +130,30 @@ def test_while_one_gathers_and_goes_on_nobody_of_its_worker_looks(broker: Broker
         await held.close()
         assert await again is None
         assert looks == [None]
+
+    on_broker(broker, test)
+
+
+def test_a_member_whose_group_was_purged_does_not_wait_for_what_it_gave_back(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups_module, "SEEN_S", 0.1)
+
+    async def test(groups: Groups, connection: Connection, group: str) -> None:
+        for index in (0, 1):
+            assert await groups.join(Join(group, index, 3), value(index), repeated=False) is None
+        gather = groups._gather
+
+        async def gathered_and_purged(join: Join, ready: int) -> tuple[Held | None, int]:
+            gathered = await gather(join, ready)
+            async with await connection.channel() as channel:
+                while not await channel.queue_purge(group_queue(group)):
+                    pass
+            return gathered
+
+        groups._gather = gathered_and_purged  # type: ignore[method-assign]
+        assert await groups.join(Join(group, 0, 3), value(0), repeated=False) is None
+        assert await ready(connection, group) < 3
 
     on_broker(broker, test)
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from time import monotonic as _now_s
 from typing import Final
 
 import msgspec
@@ -46,6 +47,9 @@ SILENT_S: Final = 5.0
 
 HELD_MAX: Final = 65_535
 """A quorum queue gives a consumer without a limit 2,000 messages, and no more."""
+
+SEEN_S: Final = 60.0
+"""What was given back and is not seen within so long, the queue has lost: somebody purged it, say."""
 
 LOOKS_REPEATED: Final = 6
 """So often a member looks that is put again: what was held before, by itself or by a worker that died, may be on its way back."""
@@ -161,7 +165,7 @@ class Groups:
         return True
 
     async def _gather_if_all(self, join: Join, looks: int) -> Held | None:
-        backoff, given_back, attempt = self._backoff(), 0, 0
+        backoff, given_back, attempt, seen_by_s = self._backoff(), 0, 0, 0.0
         while True:
             while (over := self._gathering.get(join.group)) is not None:
                 await over.wait()
@@ -175,7 +179,8 @@ class Groups:
                 held, given_back = await self._gather(join, ready)
                 if held is not None:
                     return held
-            elif ready >= given_back and attempt >= looks:
+                seen_by_s = _now_s() + SEEN_S
+            elif attempt >= looks and (ready >= given_back or _now_s() > seen_by_s):
                 return None
             await backoff.wait(attempt - 1)
 
