@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from leveret.store.batch import Batch
-from leveret.store.patience import AHEAD_MESSAGES, BYTES_MAX, FEW_MESSAGES, QUEUES_MAX, WAIT_MS, Patience
+from leveret.store.patience import (
+    ACKNOWLEDGED_MS,
+    AHEAD_MESSAGES,
+    BYTES_MAX,
+    FEW_MESSAGES,
+    QUEUES_MAX,
+    WAIT_MS,
+    Patience,
+)
 from store.support import Bench, Message
 
 MANY = FEW_MESSAGES + 10
@@ -73,6 +81,47 @@ def test_neither_many_octets_nor_many_queues_wait() -> None:
     assert not Patience({}).waits(batch, 0)
     batch, _ = gathered(queues=QUEUES_MAX + 1)
     assert not Patience({}).waits(batch, 0)
+
+
+def acknowledged(count: int) -> Batch:
+    """A batch of nothing else."""
+    batch = Batch()
+    for number in range(count):
+        batch.remove(Message(1, number))
+    return batch
+
+
+def test_a_few_acknowledgements_alone_wait_a_moment() -> None:
+    patience = Patience({})
+    assert patience.waits(acknowledged(FEW_MESSAGES - 1), 1_000)
+    assert patience.waits(acknowledged(FEW_MESSAGES - 1), 1_000 + ACKNOWLEDGED_MS - 1)
+    assert not patience.waits(acknowledged(FEW_MESSAGES - 1), 1_000 + ACKNOWLEDGED_MS)
+    assert not patience.waits(acknowledged(FEW_MESSAGES), 1_000)
+
+
+def test_acknowledgements_go_with_a_message_that_comes_next() -> None:
+    batch = acknowledged(3)
+    patience = Patience({})
+    assert patience.waits(batch, 1_000)
+    batch.add(Message(1, 1_000))
+    assert not patience.waits(batch, 1_001)
+
+
+def test_acknowledgements_that_the_store_left_for_later_are_on_disk_in_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    message = Message(1, 0)
+    bench.store.save_queue(1, "/", "q", "{}")
+    bench.store.add(message)
+    bench.settle()
+    bench.store.remove(message)
+    bench.store.flush_soon(1_000)
+    assert (bench.store.waiting, bench.store.wait_ms) == (True, ACKNOWLEDGED_MS)
+    commits = bench.store.commits
+    bench.store.flush_soon(1_000 + ACKNOWLEDGED_MS)
+    assert not bench.store.waiting
+    bench.until(lambda: bench.store.commits > commits)
+    assert not bench.positions(1)
+    bench.store.close()
 
 
 def test_the_store_leaves_a_batch_for_later_and_says_so(tmp_path: Path) -> None:

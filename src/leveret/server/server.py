@@ -30,7 +30,6 @@ from leveret.server.turns import Turns
 from leveret.server.unfinished import Unfinished
 from leveret.server.watch import Watch
 from leveret.store.database import Database
-from leveret.store.patience import WAIT_MS
 from leveret.store.store import Store
 from leveret.wire.methods import Method
 
@@ -71,7 +70,7 @@ class Server:
         self.tls_port = 0
         self._protocols: dict[Session, Protocol] = {}
         self.turns = Turns(self.loop, self._begin_turn, self._end_turn)
-        self._reminded = False
+        self._reminder: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._held: list[Protocol] = []
@@ -209,13 +208,20 @@ class Server:
     def _end_turn(self) -> None:
         self.broker.flush()
         self.turns.full = self.store.pending_bytes > self.limits.pending_bytes_max
-        if self.store.waiting and not self._reminded:
-            self._reminded = True
-            self.loop.call_later(WAIT_MS / 1000, self._remind)
+        if self.store.waiting:
+            self._remind_in(self.store.wait_ms / 1000)
+
+    def _remind_in(self, delay_s: float) -> None:
+        """The store left something for later; another turn may never come by itself."""
+        at_s = self.loop.time() + delay_s
+        if self._reminder is not None:
+            if self._reminder.when() <= at_s:
+                return
+            self._reminder.cancel()
+        self._reminder = self.loop.call_at(at_s, self._remind)
 
     def _remind(self) -> None:
-        """The store left something for later; another turn may never come by itself."""
-        self._reminded = False
+        self._reminder = None
         self.turn()
 
     def hold_for_store(self, protocol: Protocol) -> None:

@@ -1,8 +1,12 @@
-"""Whether a batch waits a moment before it is committed: when it is about to be acknowledged, writing it is for nothing.
+"""Whether a batch waits a moment before it is committed. Two kinds do:
 
-It waits while publishers run ahead (many of its messages wait for their confirm), consumers are acknowledging in every
-turn, and its queues have little on disk that would come first. One message, or the few of a publisher that awaits each
-confirm, never wait. Used by store/store once per turn of the loop.
+- what is about to be acknowledged, for writing it is for nothing: while publishers run ahead (many of its messages wait for
+  their confirm), consumers are acknowledging in every turn, and its queues have little on disk that would come first. One
+  message, or the few of a publisher that awaits each confirm, never wait;
+- a few acknowledgements alone, of which nobody is told: a message that comes next has not to wait until they are on disk, and
+  is committed with them.
+
+Used by store/store once per turn of the loop.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from leveret.store.batch import Batch
 
 WAIT_MS: Final = 50
 """The longest that a confirm is delayed by this."""
+
+ACKNOWLEDGED_MS: Final = 4
+"""The longest that acknowledgements wait: what a crash may have delivered again besides what it does anyway."""
 
 FEW_MESSAGES: Final = 128
 """Fewer are written at once: their publishers may be waiting for nothing else."""
@@ -30,17 +37,26 @@ class Patience:
     def __init__(self, stored: dict[int, int]) -> None:
         self._stored = stored
         self._since_ms: int | None = None
+        self.most_ms: int = 0
+        """How long what waits may wait."""
 
     def waits(self, batch: Batch, now_ms: int) -> bool:
         """Asked at the end of a turn; begins anew with the next batch once it was False."""
         acknowledged, batch.acknowledged = batch.acknowledged, 0
-        if acknowledged and self._worthwhile(batch):
+        self.most_ms = self._most_ms(batch, acknowledged)
+        if self.most_ms:
             if self._since_ms is None:
                 self._since_ms = now_ms
-            if now_ms - self._since_ms < WAIT_MS:
+            if now_ms - self._since_ms < self.most_ms:
                 return True
         self._since_ms = None
         return False
+
+    def _most_ms(self, batch: Batch, acknowledged: int) -> int:
+        """How long it may wait, all in all."""
+        if not batch.count:
+            return ACKNOWLEDGED_MS if batch.changes < FEW_MESSAGES else 0
+        return WAIT_MS if acknowledged and self._worthwhile(batch) else 0
 
     def _worthwhile(self, batch: Batch) -> bool:
         return (

@@ -267,7 +267,7 @@ class Store:
     def flush_soon(self, now_ms: int) -> None:
         """Called at the end of every turn of the loop: commit what is gathered, unless a commit is under way.
 
-        `waiting` says whether it is left for later: then this is to be called again within patience.WAIT_MS.
+        `waiting` says whether it is left for later: then this is to be called again within `wait_ms`.
         """
         self._now_ms = now_ms
         self.waiting = False
@@ -280,6 +280,10 @@ class Store:
             self.waiting = not self._asked_for() and self._patience.waits(self._batch, now_ms)
             if not self.waiting:
                 self._hand_over(committer)
+
+    @property
+    def wait_ms(self) -> int:
+        return self._patience.most_ms
 
     def _read(self, committer: Committer) -> None:
         """What is on disk can be read while a commit is stuck. What is not there yet comes with the batch that has it."""
