@@ -65,24 +65,15 @@ def test_a_program_that_changes_is_loaded_anew_and_a_broken_one_waited_for(progr
     assert not any("died" in line for line in lines)
 
 
-def test_a_change_within_the_second_and_of_the_same_length_is_seen(
+def test_nothing_is_kept_compiled_that_a_change_within_the_same_second_would_be_taken_for(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     supervisor, log = program.worker(reload=True, threads=1)
-    version = program.work.task(name="version")(lambda word: None)
     log.until("worker ready")
-    before = program.file.stat()
-    new = program.file.with_suffix(".new")
-    new.write_text(program.file.read_text().replace('"one"', '"two"'))
-    os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
-    os.replace(new, program.file)
-    log.until("program.py changed")
-    log.until("worker ready")
-    version.send("a")
-    assert program.told.until("version a") == "version a two"
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(WITHIN_S) == 0
+    assert not (program.directory / "__pycache__").exists()
 
 
 def test_a_program_that_is_broken_from_the_start_is_waited_for(program: Program) -> None:
