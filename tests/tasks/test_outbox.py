@@ -1,4 +1,4 @@
-"""What the outbox does when a broker refuses, or is away: it asks again, on another channel, and gives up in the end."""
+"""What the outbox does when a broker refuses: it asks again, on another channel, and gives up in the end."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from brokers import Broker
-from client.fake import at_once
-from client.proxy import Proxy
-from client.support import Signal, run
-from leveret.client import Backoff, BasicProperties, Connection, connect
-from leveret.errors import Nacked, WaitTimeout
+from leveret.client import Backoff, BasicProperties, Connection
+from leveret.errors import Nacked
 from leveret.tasks.outbox import REFUSED_MAX, Outbox, Parcel
 
 PARCEL = Parcel("q", b"x", BasicProperties())
@@ -45,8 +41,6 @@ class FakeConnection:
         self.refusing = refusing
         self.confirming: list[FakeChannel] = []
 
-    async def established(self) -> None: ...
-
     async def channel(self, confirms: bool = False) -> FakeChannel:
         channel = FakeChannel(len(self.confirming) < self.refusing)
         if confirms:
@@ -77,31 +71,3 @@ def test_a_broker_that_goes_on_refusing_is_believed() -> None:
     with pytest.raises(Nacked):
         asyncio.run(outbox(connection).put(PARCEL, 10))
     assert len(connection.confirming) == REFUSED_MAX + 1
-
-
-def test_while_the_broker_is_away_a_message_waits_as_long_as_it_may_and_not_as_long_as_a_reply(
-    broker: Broker, name: str
-) -> None:
-    async def main() -> None:
-        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=at_once()) as connection:
-            lost = Signal()
-            connection.on_lost = lost
-            proxy.open_to = False
-            proxy.cut()
-            await lost.wait()
-            connection.timeout_s = 0.01
-            parcel = Parcel(name, b"x", BasicProperties())
-            sending = [
-                asyncio.create_task(Outbox(connection).put(parcel, 60)),
-                asyncio.create_task(Outbox(connection).put_many([parcel], 60)),
-            ]
-            with pytest.raises(WaitTimeout):
-                await connection.channel()  # the later one: what began before it would have ended by now
-            assert not any(task.done() for task in sending)
-            connection.timeout_s = 10
-            proxy.open_to = True
-            assert await asyncio.gather(*sending) == [None, [None]]
-            async with await connection.channel() as channel:
-                assert await channel.queue_delete(name) == 2
-
-    run(main())

@@ -13,8 +13,10 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
-from leveret.errors import ConnectionLost, Nacked, PartlySent, TaskError
-from leveret.tasks import WorkQueue, sender
+from client.proxy import Proxy
+from leveret.client import Backoff
+from leveret.errors import ConnectionLost, Nacked, PartlySent, TaskError, WaitTimeout
+from leveret.tasks import Unique, WorkQueue, sender
 from leveret.tasks.outbox import Parcel
 from worker.support import declare
 
@@ -29,6 +31,9 @@ def work(broker: Broker, name: str) -> Iterator[WorkQueue]:
 
 def add(a: int, b: int = 2) -> int:
     return a + b
+
+
+def keep(key: str) -> None: ...
 
 
 def taken(channel: BlockingChannel, queue: str) -> list[tuple[str, bytes]]:
@@ -102,6 +107,43 @@ def test_a_queue_declared_otherwise_is_told_and_harms_no_other(
 def test_without_a_broker_sending_fails_soon_and_says_so() -> None:
     with pytest.raises(ConnectionLost, match=r"127\.0\.0\.1:1"):
         WorkQueue("amqp://127.0.0.1:1/").task(add).send(1)
+
+
+def test_while_the_broker_is_away_a_send_waits_as_long_as_it_may_and_not_as_long_as_a_reply(
+    broker: Broker, name: str
+) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy:
+            work = WorkQueue(proxy.url, default_queue=name, send_timeout_s=60)
+            task = work.task(name="add")(add)
+            single = work.task(name="single", unique=Unique("key", until_done=True))(keep)
+            await task.send_async(0)
+            mine, thread = work._sender._ready()
+            assert mine.connection is not None
+            core = mine.connection.core
+            core._backoff = Backoff(0.01, 0.05)
+            proxy.open_to = False
+            proxy.cut()
+            while core.connected:
+                await asyncio.sleep(0)
+            core.timeout_s = 0.01
+            sending = [
+                asyncio.create_task(task.send_async(1)),
+                asyncio.create_task(single.send_async(name)),
+                asyncio.create_task(work.send_many_async([task.call(2), task.call(3)])),
+            ]
+            await asyncio.sleep(0)
+            with pytest.raises(WaitTimeout):  # the later one: what began before it would have ended by now
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(core.channel(), thread._loop))
+            assert not [one for one in sending if one.done()]
+            core.timeout_s = 10
+            proxy.open_to = True
+            await asyncio.gather(*sending)
+            await asyncio.to_thread(work.close)
+
+    asyncio.run(main())
+    with broker.connect() as connection:
+        assert len(taken(connection.channel(), name)) == 5
 
 
 def test_sending_goes_on_after_the_broker_was_restarted(own_broker: Broker, name: str) -> None:

@@ -101,13 +101,9 @@ def once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, other: Calla
     monkeypatch.setattr(owner, method, replaced)
 
 
-def drained(queue: SimpleQueue[Any]) -> list[Any]:
-    return [queue.get_nowait() for _ in range(queue.qsize())]
+def die_behind_what_follows(die: Die, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the task itself is acknowledged."""
 
-
-def test_a_result_whose_task_was_not_acknowledged_is_put_again_and_counted_once(
-    tasks: Tasks, die: Die, monkeypatch: pytest.MonkeyPatch
-) -> None:
     async def die_behind(
         original: Any, self: Following, delivery: Delivery, message: Message, done: Done
     ) -> Parked | None:
@@ -116,6 +112,16 @@ def test_a_result_whose_task_was_not_acknowledged_is_put_again_and_counted_once(
         return parked
 
     once(monkeypatch, Following, "follow", die_behind)
+
+
+def drained(queue: SimpleQueue[Any]) -> list[Any]:
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+def test_a_result_whose_task_was_not_acknowledged_is_put_again_and_counted_once(
+    tasks: Tasks, die: Die, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_behind_what_follows(die, monkeypatch)
     with working(tasks.work, threads=1):
         assert tasks.group().send().result(WITHIN_S) == list(range(MEMBERS))
         assert tasks.marker.send().result(WITHIN_S) == 1
@@ -165,14 +171,7 @@ def test_what_comes_after_a_group_runs_once_if_the_worker_dies_that_sent_it(
 def test_the_next_task_of_a_chain_runs_once_if_the_worker_dies_that_sent_it(
     tasks: Tasks, die: Die, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def die_behind(
-        original: Any, self: Following, delivery: Delivery, message: Message, done: Done
-    ) -> Parked | None:
-        parked: Parked | None = await original(self, delivery, message, done)
-        await die()
-        return parked
-
-    once(monkeypatch, Following, "follow", die_behind)
+    die_behind_what_follows(die, monkeypatch)
     with working(tasks.work, threads=1):
         assert chain(tasks.one.call(1), tasks.last.partial()).send().result(WITHIN_S) == 1
         assert tasks.marker.send().result(WITHIN_S) == 1

@@ -208,7 +208,7 @@ class Server:
     def _end_turn(self) -> None:
         self.broker.flush()
         self.turns.full = self.store.pending_bytes > self.limits.pending_bytes_max
-        if self.store.waiting:
+        if self.store.wait_ms:
             self._remind_in(self.store.wait_ms / 1000)
 
     def _remind_in(self, delay_s: float) -> None:

@@ -37,20 +37,19 @@ class Patience:
     def __init__(self, stored: dict[int, int]) -> None:
         self._stored = stored
         self._since_ms: int | None = None
-        self.most_ms: int = 0
-        """How long what waits may wait."""
 
-    def waits(self, batch: Batch, now_ms: int) -> bool:
-        """Asked at the end of a turn; begins anew with the next batch once it was False."""
+    def waits(self, batch: Batch, now_ms: int) -> int:
+        """How many ms more it waits at most. Asked at the end of a turn; begins anew with the next batch once it was 0."""
         acknowledged, batch.acknowledged = batch.acknowledged, 0
-        self.most_ms = self._most_ms(batch, acknowledged)
-        if self.most_ms:
+        most_ms = self._most_ms(batch, acknowledged)
+        if most_ms:
             if self._since_ms is None:
                 self._since_ms = now_ms
-            if now_ms - self._since_ms < self.most_ms:
-                return True
+            left_ms = self._since_ms + most_ms - now_ms
+            if left_ms > 0:
+                return left_ms
         self._since_ms = None
-        return False
+        return 0
 
     def _most_ms(self, batch: Batch, acknowledged: int) -> int:
         """How long it may wait, all in all."""

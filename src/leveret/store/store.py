@@ -68,7 +68,7 @@ class Store:
         self.loaded_bytes: int = 0
         self.stuck: bool = False
         self.on_stuck: Callable[[str], None] = lambda reason: None
-        self.waiting: bool = False
+        self.wait_ms: int = 0
         self._stored: dict[int, int] = {}
         self._patience = Patience(self._stored)
         self._now_ms = 0
@@ -267,23 +267,19 @@ class Store:
     def flush_soon(self, now_ms: int) -> None:
         """Called at the end of every turn of the loop: commit what is gathered, unless a commit is under way.
 
-        `waiting` says whether it is left for later: then this is to be called again within `wait_ms`.
+        `wait_ms` is above 0 if it is left for later: then this is to be called again within so long.
         """
         self._now_ms = now_ms
-        self.waiting = False
+        self.wait_ms = 0
         committer = self._committer
         if committer is None:
             return
         if self.stuck and self._loads:
             self._read(committer)
         if self._committing is None and not self._batch.empty and not self._failed:
-            self.waiting = not self._asked_for() and self._patience.waits(self._batch, now_ms)
-            if not self.waiting:
+            self.wait_ms = 0 if self._asked_for() else self._patience.waits(self._batch, now_ms)
+            if not self.wait_ms:
                 self._hand_over(committer)
-
-    @property
-    def wait_ms(self) -> int:
-        return self._patience.most_ms
 
     def _read(self, committer: Committer) -> None:
         """What is on disk can be read while a commit is stuck. What is not there yet comes with the batch that has it."""

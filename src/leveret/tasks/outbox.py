@@ -126,7 +126,6 @@ class Outbox:
     async def _post_all(
         self, parcels: Sequence[Parcel], confirms: list[asyncio.Future[None] | LeveretError], timeout_s: float
     ) -> None:
-        await self.connection.established()
         for number, parcel in enumerate(parcels):
             try:
                 way = self._known_way(parcel) or await self._way(parcel)
@@ -149,9 +148,6 @@ class Outbox:
         return confirm
 
     async def _put(self, parcel: Parcel, timeout_s: float) -> None:
-        await (
-            self.connection.established()
-        )  # in all the time there is: the client itself would wait for its own timeout
         for last in (False, True):
             try:
                 await self._publish(await self._way(parcel), parcel.body, timeout_s)

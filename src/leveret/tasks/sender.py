@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from leveret.client import Connection
 from leveret.client.blocking import BlockingConnection, connect_blocking
 from leveret.client.threads import LoopThread, loop_thread
+from leveret.client.waiting import bounded
 from leveret.errors import (
     ChannelError,
     CodecError,
@@ -78,6 +79,7 @@ class _Open:
 
     async def put(self, parcel: Parcel, timeout_s: float) -> None:
         """See Lanes.put; Duplicate if it cannot have its lock."""
+        timeout_s = await self._connected(timeout_s)
         await self.listen(parcel.properties.reply_to is not None)
         assert self.lanes is not None
         await self._lock(parcel)
@@ -89,6 +91,7 @@ class _Open:
 
     async def put_many(self, parcels: Sequence[Parcel], timeout_s: float) -> list[Exception | None]:
         """See Lanes.put_many; Duplicate for those that cannot have their lock."""
+        timeout_s = await self._connected(timeout_s)
         await self.listen(any(parcel.properties.reply_to is not None for parcel in parcels))
         assert self.lanes is not None
         outcomes = [None if parcel.lock is None else await self._refused(parcel) for parcel in parcels]
@@ -99,6 +102,13 @@ class _Open:
             if isinstance(outcome, NOT_SENT):
                 await self._unlock(parcels[place])
         return outcomes
+
+    async def _connected(self, timeout_s: float) -> float:
+        """Wait for a connection in all the time there is; a verb would wait for it no longer than for a reply. What is left then."""
+        assert self.connection is not None
+        until_s = _now_s() + timeout_s
+        await bounded(self.connection.core.established(), timeout_s, "a connection to the broker")
+        return max(0.0, until_s - _now_s())
 
     async def _refused(self, parcel: Parcel) -> Exception | None:
         try:
