@@ -91,10 +91,10 @@ class Broker:
         self.commons.clock.now = now_ms
         self.timers.run(now_ms)
 
-    def flush(self) -> None:
-        """The end of a loop turn: the store commits what was gathered."""
+    def flush(self, quiet: bool = False) -> None:
+        """The end of a loop turn, in which nothing was written if it was `quiet`: the store commits what was gathered."""
         self.commons.flush_delivered()
-        self.store.flush_soon(self.now)
+        self.store.flush_soon(self.now, quiet)
 
     def disconnect(self, peer: Peer) -> None:
         """A connection ended: what it held goes back to its queues, its exclusive queues go.

@@ -215,7 +215,7 @@ class Connection:
     # ---- links
 
     async def _new_link(self) -> Link:
-        return await open_link(self.target, self.name, self.heartbeat_s, self.timeout_s)
+        return await open_link(self.target, self.name, self.heartbeat_s, self.timeout_s, Link)
 
     def _take(self, link: Link) -> None:
         self._link = link

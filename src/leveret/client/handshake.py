@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from leveret import __version__
 from leveret.client.transport import Link
@@ -34,15 +35,19 @@ CAPABILITIES: Final[dict[str, object]] = {
 }
 
 
-async def open_link(target: Target, name: str | None, heartbeat_s: int, timeout_s: float) -> Link:
-    """A link to the first endpoint that lets us in; each has `timeout_s`.
+L = TypeVar("L", bound=Link)
+Make = Callable[[asyncio.AbstractEventLoop], L]
+
+
+async def open_link(target: Target, name: str | None, heartbeat_s: int, timeout_s: float, make: Make[L]) -> L:
+    """A link to the first endpoint that lets us in; each has `timeout_s`. `make` is its class.
 
     Raises the first refusal of a broker, or else what the last endpoint said.
     """
     errors: list[Exception] = []
     for endpoint in target.endpoints:
         try:
-            return await _try(endpoint, target, name, heartbeat_s, timeout_s)
+            return await _try(endpoint, target, name, heartbeat_s, timeout_s, make)
         except (OSError, UnicodeError, ClientError) as error:  # UnicodeError: a host that can be no host's name
             errors.append(error)
     reason = next((one for one in errors if isinstance(one, ConnectionClosed)), errors[-1])
@@ -51,9 +56,11 @@ async def open_link(target: Target, name: str | None, heartbeat_s: int, timeout_
     raise ConnectionLost(f"cannot connect to {target}: {reason}") from reason
 
 
-async def _try(endpoint: Endpoint, target: Target, name: str | None, heartbeat_s: int, timeout_s: float) -> Link:
+async def _try(
+    endpoint: Endpoint, target: Target, name: str | None, heartbeat_s: int, timeout_s: float, make: Make[L]
+) -> L:
     loop = asyncio.get_running_loop()
-    link = Link(loop)
+    link = make(loop)
     try:
         await bounded(_shake(link, endpoint, target, name, heartbeat_s), timeout_s, f"a connection to {endpoint}")
     except BaseException as error:

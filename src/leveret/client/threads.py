@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from leveret.client.connection import Connection
+from leveret.client.line import Line
 from leveret.client.looping import new_loop
 from leveret.errors import ConnectionLost, ProtocolMisuse, WaitTimeout
 
@@ -36,7 +37,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.pid: Final = os.getpid()
-        self.connections: WeakSet[Connection] = WeakSet()
+        self.connections: WeakSet[Connection | Line] = WeakSet()
         self._loop = new_loop()
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._awake = False

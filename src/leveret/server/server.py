@@ -205,11 +205,13 @@ class Server:
         if self.broker.timers.next_at():
             self._set_timer()
 
-    def _end_turn(self) -> None:
-        self.broker.flush()
+    def _end_turn(self, quiet: bool) -> None:
+        self.broker.flush(quiet)
         self.turns.full = self.store.pending_bytes > self.limits.pending_bytes_max
         if self.store.wait_ms:
             self._remind_in(self.store.wait_ms / 1000)
+        if self._held and self.store.pending_bytes < self.limits.pending_bytes_max // 2:
+            self._release_held()
 
     def _remind_in(self, delay_s: float) -> None:
         """The store left something for later; another turn may never come by itself."""
@@ -231,6 +233,13 @@ class Server:
             protocol.hold()
             self._held.append(protocol)
 
+    def _release_held(self) -> None:
+        held = self._held
+        self._held = []
+        for protocol in held:
+            protocol.held_by_store = False
+            protocol.release()
+
     # ---- the store's thread calls back
 
     def _from_store_thread(self, call: Callable[[], None]) -> None:
@@ -242,12 +251,6 @@ class Server:
     def _from_store(self, call: Callable[[], None]) -> None:
         self.turn()
         call()
-        if self._held and self.store.pending_bytes < self.limits.pending_bytes_max // 2:
-            held = self._held
-            self._held = []
-            for protocol in held:
-                protocol.held_by_store = False
-                protocol.release()
 
 
 def sockets_max(config: Config) -> int:

@@ -3,6 +3,9 @@
 On a full disk a commit is tried until there is room; meanwhile what is on disk is read for whoever asks. Any other
 failure of the disk ends the thread. Made by store/store, which is all that talks to it; what it has to say goes
 through `notify`, which makes the loop call.
+
+To hand something to a thread and to hear of it takes about as long as a quick disk takes to sync. While the disk is one, what
+little somebody waits for can be committed by the loop itself, `commit_here`; one slow commit ends that until many were quick again.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -22,6 +26,10 @@ from leveret.store.faults import last_words, passes, waiting_for
 
 RETRY_S: Final = 1.0
 """How long a commit that found no room waits before it is tried again."""
+
+QUICK_S: Final = 0.002
+QUICK_IN_A_ROW: Final = 32
+"""After so many commits that took no longer than that the disk is quick."""
 
 
 class Committer:
@@ -43,6 +51,9 @@ class Committer:
         self._inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._gone: Final[deque[tuple[Range, Callable[[], None]]]] = deque()
         self._hurry: Final = threading.Event()
+        self._using: Final = threading.Lock()
+        """Held by who uses the database, for a transaction at a time."""
+        self._quick = 0
         self.commit_s = 0.0
         """How long commits have taken in all, waiting for room included."""
         self.thread: Final = threading.Thread(target=self._run, name="leveret-store", daemon=True)
@@ -51,6 +62,25 @@ class Committer:
 
     def put(self, work: Work) -> None:
         self._inbox.put(work)
+
+    def commit_here(self, work: Work) -> bool:
+        """At once, on the loop's own thread. False: nothing happened, and the work has to be `put`, because the disk is not quick
+        enough to be waited for, has no room, or is in use. StoreError: as when the thread ends.
+        """
+        if self._quick < QUICK_IN_A_ROW or not self._using.acquire(blocking=False):
+            return False
+        try:
+            began = monotonic()
+            self.database.commit(work)
+            self._took(monotonic() - began)
+            return True
+        except sqlite3.Error as error:
+            self.database.roll_back()
+            if not passes(error):
+                raise StoreError(last_words(self.database.path, error)) from error
+            return False
+        finally:
+            self._using.release()
 
     def read(self, loads: list[Load], done: Callable[[], None]) -> None:
         """Now, though a commit is stuck; `done` when what is on disk has been looked through."""
@@ -93,17 +123,18 @@ class Committer:
 
     def _answer(self, work: Work | None) -> None:
         if work is not None and work.loads:
-            for load in work.loads:
-                self.database.load(load)
+            with self._using:
+                for load in work.loads:
+                    self.database.load(load)
             self.notify(work.done)
 
     def _next(self) -> Work | None:
         while self._gone and self._inbox.empty():
             (first, last), on_gone = self._gone[0]
             try:
-                done = self.database.delete_slice(first, last)
+                with self._transaction():
+                    done = self.database.delete_slice(first, last)
             except sqlite3.Error as error:
-                self.database.roll_back()
                 if not passes(error):
                     raise
                 break
@@ -118,10 +149,10 @@ class Committer:
         began = monotonic()
         while True:
             try:
-                self.database.commit(work)
+                with self._transaction():
+                    self.database.commit(work)
                 break
             except sqlite3.Error as error:
-                self.database.roll_back()
                 if not passes(error) or self._hurry.is_set():
                     raise
                 self.database.make_room()
@@ -129,9 +160,23 @@ class Committer:
                     waits_for = waiting_for(error)
                     self.notify(partial(self._on_stuck, waits_for))
             self._wait_for_room()
-        self.commit_s += monotonic() - began
+        self._took(monotonic() - began)
         if waits_for:
             self.notify(lambda: self._on_stuck(""))
+
+    def _took(self, commit_s: float) -> None:
+        self.commit_s += commit_s
+        self._quick = self._quick + 1 if commit_s <= QUICK_S else 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One that is undone if it fails."""
+        with self._using:
+            try:
+                yield
+            except sqlite3.Error:
+                self.database.roll_back()
+                raise
 
     def _wait_for_room(self) -> None:
         """Until it is worth another try."""

@@ -2,7 +2,7 @@
 
 Group commit without a timer: while one transaction commits, the next batch gathers (patience tells the one exception).
 Everything here happens on the event loop's thread; the store's thread (store/committer) only runs prepared statements, so
-that the interpreter lock is free meanwhile.
+that the interpreter lock is free meanwhile. A message or two that a quiet loop was sent it commits itself, if the disk is quick.
 
 After a crash, at whatever moment, the database holds exactly the batches whose commit had returned:
 1. before a batch's commit returned: none of its records is there, and none of them was reported durable;
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from leveret.errors import StoreError
 from leveret.store.batch import COMMITTING, DURABLE, GATHERED, IDLE, POSITION_BITS, Batch, Record
 from leveret.store.committer import Committer
 from leveret.store.database import Database, Load, Range, Recovered, Row, Work
@@ -29,6 +30,10 @@ from leveret.store.seeking import Seeker, Sought
 
 FILE_NAME: Final = "leveret.db"
 CROWDED_ROWS: Final = 20_000
+
+LITTLE_ROWS: Final = 8
+LITTLE_BYTES: Final = 64 * 1024
+"""What the loop may commit itself."""
 
 
 class Store:
@@ -264,9 +269,10 @@ class Store:
         """So much is gathered that long work, which goes on turn by turn, had better wait until it is handed over."""
         return self._batch.count + self._batch.changes > CROWDED_ROWS
 
-    def flush_soon(self, now_ms: int) -> None:
+    def flush_soon(self, now_ms: int, quiet: bool = False) -> None:
         """Called at the end of every turn of the loop: commit what is gathered, unless a commit is under way.
 
+        `quiet`: nothing was written in that turn, so that whoever sent something waits for the disk alone.
         `wait_ms` is above 0 if it is left for later: then this is to be called again within so long.
         """
         self._now_ms = now_ms
@@ -279,7 +285,17 @@ class Store:
         if self._committing is None and not self._batch.empty and not self._failed:
             self.wait_ms = 0 if self._asked_for() else self._patience.waits(self._batch, now_ms)
             if not self.wait_ms:
-                self._hand_over(committer)
+                self._hand_over(committer, quiet and self._is_little)
+
+    @property
+    def _is_little(self) -> bool:
+        batch = self._batch
+        return (
+            batch.count > 0
+            and batch.count + batch.changes <= LITTLE_ROWS
+            and batch.pending_bytes <= LITTLE_BYTES
+            and not self._loads
+        )
 
     def _read(self, committer: Committer) -> None:
         """What is on disk can be read while a commit is stuck. What is not there yet comes with the batch that has it."""
@@ -304,7 +320,7 @@ class Store:
     def _something(self) -> bool:
         return not self._batch.empty or bool(self._batch.delivered)
 
-    def _hand_over(self, committer: Committer) -> None:
+    def _hand_over(self, committer: Committer, here: bool = False) -> None:
         batch = self._batch
         self._committing = batch
         self.written_rows += batch.count
@@ -321,7 +337,19 @@ class Store:
         self._committing_others = bool(others)
         self._batch, self._others, self._loads, self._reports = Batch(), [], [], []
         # What `done` holds on to must not hold on to the work, whose messages are to be free as soon as they are written.
-        committer.put(Work(segments, others, accounts, loads, lambda: self._committed(batch, loads, reports)))
+        work = Work(segments, others, accounts, loads, lambda: self._committed(batch, loads, reports))
+        if not here:
+            committer.put(work)
+            return
+        try:
+            committed = committer.commit_here(work)
+        except StoreError as error:
+            self._stop(error)
+            return
+        if committed:
+            work.done()
+        else:
+            committer.put(work)
 
     def _committed(self, batch: Batch, loads: list[Load], reports: list[Callable[[], None]]) -> None:
         self._committing = None

@@ -70,7 +70,7 @@ class Outbox:
 
         The future may raise Nacked or Unroutable, which `put` would have seen to.
         """
-        way, channel = self._known_way(parcel), self._channel.ready
+        way, channel = self.known_way(parcel), self._channel.ready
         if way is None or channel is None or not channel.writable:
             return None
         return self._publish_on(channel, way, parcel.body)
@@ -128,7 +128,7 @@ class Outbox:
     ) -> None:
         for number, parcel in enumerate(parcels):
             try:
-                way = self._known_way(parcel) or await self._way(parcel)
+                way = self.known_way(parcel) or await self._way(parcel)
             except (
                 ChannelError,
                 TaskError,
@@ -179,8 +179,8 @@ class Outbox:
 
     # ---- what has to be there first
 
-    def _known_way(self, parcel: Parcel) -> Way | None:
-        """If nothing has to be declared for it."""
+    def known_way(self, parcel: Parcel) -> Way | None:
+        """If nothing has to be declared for it. On any thread."""
         if parcel.delay_ms > 0 or parcel.lane is not None or parcel.queue not in self._declared:
             return None
         return Way("", parcel.queue, parcel.properties)

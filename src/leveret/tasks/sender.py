@@ -30,6 +30,7 @@ from leveret.errors import (
     WaitTimeout,
 )
 from leveret.tasks.cancelling import cancel
+from leveret.tasks.express import Express
 from leveret.tasks.lanes import Lanes
 from leveret.tasks.locks import Locks
 from leveret.tasks.outbox import Outbox, Parcel
@@ -60,6 +61,7 @@ class _Open:
         self.thread: LoopThread | None = None
         self.connection: BlockingConnection | None = None
         self.outbox: Outbox | None = None
+        self.express: Express | None = None
         self.lanes: Lanes | None = None
         self.locks: Locks | None = None
         self.replies = Replies()
@@ -68,11 +70,22 @@ class _Open:
     def ready(self) -> bool:
         return self.connection is not None and self.connection.connected
 
+    def ride(self, parcel: Parcel, timeout_s: float) -> bool:
+        """See Express.send. On the calling thread; False: use `post`."""
+        assert self.outbox is not None and self.express is not None
+        way = self.outbox.known_way(parcel) if self.ready and self._needs_nothing(parcel) else None
+        return way is not None and self.express.send(way, parcel.body, timeout_s)
+
+    def _needs_nothing(self, parcel: Parcel) -> bool:
+        """Before it is sent, or all is there."""
+        assert self.connection is not None
+        heard = parcel.properties.reply_to is None or self.replies.opened(self.connection.core)
+        return heard and parcel.lock is None
+
     def post(self, parcel: Parcel) -> asyncio.Future[None]:
         """See Outbox.post. _NotNow: use `put`."""
-        assert self.connection is not None and self.outbox is not None
-        heard = parcel.properties.reply_to is None or self.replies.opened(self.connection.core)
-        confirm = self.outbox.post(parcel) if heard and parcel.lock is None else None
+        assert self.outbox is not None
+        confirm = self.outbox.post(parcel) if self._needs_nothing(parcel) else None
         if confirm is None:
             raise _NotNow
         return confirm
@@ -161,7 +174,8 @@ class Sender:
         thread.check()
         until_s = _now_s() + timeout_s
         try:
-            thread.link(lambda: mine.post(parcel)).result(timeout_s)
+            if not mine.ride(parcel, timeout_s):
+                thread.link(lambda: mine.post(parcel)).result(timeout_s)
         except HARDER:
             left_s = max(0.0, until_s - _now_s())
             thread.run(mine.put(parcel, left_s), left_s, "the broker's confirm")
@@ -243,6 +257,7 @@ class Sender:
                 mine.outbox = Outbox(core, self._queue)
                 mine.lanes = Lanes(core, mine.outbox)
                 mine.locks = Locks(core)
+                mine.express = Express(core, mine.thread)
             elif not mine.connection.connected:
                 self._url()  # it reconnects by itself, if there is a broker: a local one may have to be started again
             return mine, mine.thread

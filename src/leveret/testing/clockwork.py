@@ -40,8 +40,8 @@ class ClockworkServer(Server):
     def now_ms(self) -> int:
         return self._now_ms
 
-    def _end_turn(self) -> None:
-        super()._end_turn()
+    def _end_turn(self, quiet: bool) -> None:
+        super()._end_turn(quiet)
         self.turned.set()
 
     def _set_timer(self) -> None:

@@ -1,0 +1,100 @@
+"""A line of its own (client/line) for a program that sends one task after another and waits for each.
+
+Opened while it does so, closed when it has not done so for a while. Whatever is not simply published, or comes when the line is
+in use, goes the usual way (tasks/outbox). Used by sender, of which each process has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Final
+
+from leveret.client import Connection
+from leveret.client.line import Line, can_be_opened, open_line
+from leveret.client.threads import LoopThread
+from leveret.errors import LeveretError
+from leveret.tasks.outbox import Way
+
+log = logging.getLogger("leveret.tasks")
+
+SENDS: Final = 32
+WITHIN_S: Final = 1.0
+"""So many sends in that time are worth a connection."""
+
+IDLE_S: Final = 5.0
+AGAIN_S: Final = 60.0
+"""After a line could not be opened."""
+
+
+class Express:
+    """`send` on any thread."""
+
+    def __init__(self, connection: Connection, thread: LoopThread) -> None:
+        self._connection: Final = connection
+        self._thread: Final = thread
+        self._line: Line | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._sends = 0
+        self._since_s = 0.0
+        self._used = False
+        self._asked = not can_be_opened(connection.target)
+
+    def send(self, way: Way, body: bytes, timeout_s: float) -> bool:
+        """See Line.publish."""
+        line = self._line
+        if line is None:
+            self._consider()
+            return False
+        self._used = True
+        return line.publish(way.exchange, way.routing_key, way.properties, body, timeout_s)
+
+    def _consider(self) -> None:
+        """Whether so much is sent that it is worth opening one."""
+        now_s = monotonic()
+        if now_s - self._since_s > WITHIN_S:
+            self._since_s, self._sends = now_s, 0
+        self._sends += 1
+        if self._sends >= SENDS and not self._asked:
+            self._asked = True
+            self._thread.post(self._begin)
+
+    # ---- on the loop
+
+    def _begin(self) -> None:
+        self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
+        connection = self._connection
+        name = f"{connection.name} (line)" if connection.name else None
+        try:
+            line = await open_line(connection.target, name, connection.timeout_s)
+        except LeveretError as error:
+            log.debug("no line for sending one by one: %s", error)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._forget)
+            return
+        self._thread.connections.add(line)
+        self._line = line
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._used = False
+        asyncio.get_running_loop().call_later(IDLE_S, self._look)
+
+    def _look(self) -> None:
+        line = self._line
+        if line is None:
+            return
+        if line.error is None and self._used and not self._connection.closed:
+            self._look_later()
+        else:
+            self._line = None
+            self._opening = asyncio.ensure_future(self._close(line))
+
+    async def _close(self, line: Line) -> None:
+        await line.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._asked = False
