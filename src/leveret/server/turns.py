@@ -67,8 +67,7 @@ class Turns:
                 protocol.release()
 
     def _linger_for(self, now_s: float) -> None:
-        """Somebody sends one message after another, and the next comes soon: a loop that has gone to sleep takes long to wake up.
-        """
+        """Somebody sends one message after another, and the next comes soon: a loop that has gone to sleep takes long to wake up."""
         if now_s - self._answered_s < AWAKE_S and not self._awake:
             self._awake = True
             self._loop.call_soon(self._linger)
