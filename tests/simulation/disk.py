@@ -128,6 +128,7 @@ class Disk:
         self._committer = store._committer
         self._put, self._read, self._hurry = self._committer.put, self._committer.read, self._committer.hurry
         self._committer.put, self._committer.read, self._committer.hurry = self._on_put, self._on_read, self._on_hurry
+        self._commit_here, self._committer.commit_here = self._committer.commit_here, self._on_commit_here
 
     def delay_s(self) -> float:
         """Of a commit, and of the news of it."""
@@ -140,6 +141,17 @@ class Disk:
         if not self._over:
             self._working = True
             self._loop.call_later(self.delay_s(), self._commit)
+
+    def _on_commit_here(self, work: Work) -> bool:
+        """The disk is quick now and then."""
+        if self._over or self._random.random() < 0.5:
+            return False
+        self._committer._quick = committer.QUICK_IN_A_ROW
+        self.gate.open_to = self._condition.outcome
+        try:
+            return bool(self._commit_here(work))
+        finally:
+            self.gate.open_to = None
 
     def _on_read(self, loads: list[Load], done: Callable[[], None]) -> None:
         """A commit is stuck, or has gone through just now and the store does not know yet."""

@@ -15,6 +15,7 @@ import asyncio
 import os
 import select
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -30,7 +31,6 @@ from leveret.wire.properties import BasicProperties
 
 READ_BYTES: Final = 65_536
 AWAKE_S: Final = 0.001
-CLOSED: Final = "the connection was closed by this program"
 
 
 def can_be_opened(target: Target) -> bool:
@@ -50,23 +50,29 @@ async def open_line(target: Target, name: str | None, timeout_s: float) -> Line:
 
 
 class Line(Link):
-    """Made by `open_line`. `publish` on any thread, one at a time; everything else on the loop."""
+    """Made by `open_line`. `publish` on any thread, by one at a time; everything else on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        self._session: Session | None = None
         self._using: Final = threading.Lock()
         self._encoder: Final = Encoder()
         self._lent = False
         self._number = -1
         self._quick = False
 
+    @property
+    def over(self) -> bool:
+        """Nothing can be published by it any more."""
+        return self._session is None or self._session.error is not None
+
     # ---- on the loop
 
     async def lend(self) -> None:
         """From now on the socket belongs to who publishes."""
-        self._session = Session(self, 1)
-        await self._session.open()
-        await self._session.confirm_select()
+        session = Session(self, 1)
+        await session.open()
+        await session.confirm_select()
         assert self._transport is not None
         self._transport.pause_reading()
         self._number = self.fileno()
@@ -75,55 +81,68 @@ class Line(Link):
         self._leaves = select.poll()
         self._leaves.register(self._number, select.POLLOUT)
         self._lent = True
+        self._session = session
+
+    def look(self) -> None:
+        """Hear what the broker has said while nobody published: it may wait for an answer before it stops."""
+        if self._using.acquire(blocking=False):
+            try:
+                self._hear()
+            finally:
+                self._using.release()
 
     async def close(self, timeout_s: float = 10.0) -> bool:
         """In good order; False if somebody is publishing just now."""
+        if self.error is not None:
+            return True
         if not self._using.acquire(blocking=False):  # and never given back
             return False
-        if self.error is None and self._transport is not None:
-            self._lent = False
-            self._transport.resume_reading()
+        assert self._transport is not None
+        self._lent = False
+        self._transport.resume_reading()
+        with suppress(LeveretError):
             reply = self.replies.expect("connection.close-ok")
             self.send(0, ConnectionClose(200, "Goodbye"))
-            try:
-                await bounded(reply, timeout_s, "the reply to connection.close")
-            except LeveretError:
-                pass
-            finally:
-                self.end(ConnectionLost(CLOSED))
+            await bounded(reply, timeout_s, "the reply to connection.close")
+        self.end(ConnectionLost("the connection was closed by this program"))
         return True
 
-    # ---- what a link does on the loop, and the borrower does itself
+    # ---- what a link has the loop do, and who uses a line does itself
 
     def schedule(self) -> None:
         if not self._lent:
             super().schedule()
 
     def flush(self) -> None:
-        if not self._lent:
+        if self._lent:
+            with suppress(TimeoutError):  # the line's last words, to a broker that does not read
+                self._write(monotonic())
+        else:
             super().flush()
 
     def _hang_up(self, transport: asyncio.Transport) -> None:
         self.loop.call_soon_threadsafe(super()._hang_up, transport)
 
-    # ---- on the borrower's thread
+    # ---- on the thread that uses it
 
     def publish(
         self, exchange: str, routing_key: str, properties: BasicProperties, body: bytes, timeout_s: float
     ) -> bool:
         """Send a mandatory message and wait for its confirm. False: nothing was sent, because somebody else is publishing, the
-        broker takes nothing just now, or the line has ended.
+        broker takes nothing just now, or the line is over.
 
         Raises Nacked, Unroutable, ConnectionLost (it may or may not have arrived), or TimeoutError. After the last two the line
-        has ended.
+        is over.
         """
         if not self._using.acquire(blocking=False):
             return False
         try:
-            if not self._is_ready():
+            self._hear()
+            session = self._session
+            if session is None or session.error is not None or self.blocked:
                 return False
             payload, encoded = self._encoder.encode(exchange, routing_key, True, properties)
-            confirm = self._session.publish(payload, encoded, body, (exchange, routing_key))
+            confirm = session.publish(payload, encoded, body, (exchange, routing_key))
             assert confirm is not None
             try:
                 self._await(confirm, monotonic() + timeout_s)
@@ -135,11 +154,9 @@ class Line(Link):
         finally:
             self._using.release()
 
-    def _is_ready(self) -> bool:
-        """What came since it was last used is seen first: that the broker stops, say."""
+    def _hear(self) -> None:
         if self.error is None and self._arrives.poll(0):
             self._read()
-        return self._session.error is None and not self.blocked
 
     def _await(self, confirm: asyncio.Future[None], until_s: float) -> None:
         self._write(until_s)
@@ -158,21 +175,20 @@ class Line(Link):
             os.sched_yield()
         return False
 
+    def _wait(self, readiness: select.poll, until_s: float) -> None:
+        left_s = until_s - monotonic()
+        if left_s <= 0 or not readiness.poll(left_s * 1000):
+            raise TimeoutError
+
     def _write(self, until_s: float) -> None:
         left = memoryview(self.machine.take())
-        while left:
+        while left and self.error is None:
             try:
                 left = left[os.write(self._number, left) :]
             except BlockingIOError:
                 self._wait(self._leaves, until_s)
             except OSError as error:
                 self.connection_lost(error)
-                return
-
-    def _wait(self, readiness: select.poll, until_s: float) -> None:
-        left_s = until_s - monotonic()
-        if left_s <= 0 or not readiness.poll(left_s * 1000):
-            raise TimeoutError
 
     def _read(self) -> None:
         try:

@@ -14,7 +14,7 @@ from leveret.store.faults import unusable
 
 APPLICATION_ID: Final = 0x4C455652  # "LEVR"
 VERSION: Final = 2
-PAGE_BYTES: Final = 16_384
+PAGE_BYTES: Final = 8_192
 CHECKPOINT_PAGES: Final = 2_000
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -23,7 +23,11 @@ SENDS: Final = 32
 WITHIN_S: Final = 1.0
 """So many sends in that time are worth a connection."""
 
-IDLE_S: Final = 5.0
+LOOK_S: Final = 0.25
+IDLE_LOOKS: Final = 20
+"""A line that nobody used when it was looked after so many times in a row is closed."""
+
+CLOSE_S: Final = 5.0
 AGAIN_S: Final = 60.0
 """After a line could not be opened."""
 
@@ -35,7 +39,7 @@ class Express:
         self._connection: Final = connection
         self._thread: Final = thread
         self._line: Line | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._life: asyncio.Task[None] | None = None
         self._sends = 0
         self._since_s = 0.0
         self._used = False
@@ -62,10 +66,16 @@ class Express:
 
     # ---- on the loop
 
-    def _begin(self) -> None:
-        self._opening = asyncio.ensure_future(self._open())
+    async def close(self) -> None:
+        """With the connection beside which it is."""
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close(CLOSE_S)
 
-    async def _open(self) -> None:
+    def _begin(self) -> None:
+        self._life = asyncio.ensure_future(self._live())
+
+    async def _live(self) -> None:
         connection = self._connection
         name = f"{connection.name} (line)" if connection.name else None
         try:
@@ -76,25 +86,23 @@ class Express:
             return
         self._thread.connections.add(line)
         self._line = line
-        self._look_later()
-
-    def _look_later(self) -> None:
-        self._used = False
-        asyncio.get_running_loop().call_later(IDLE_S, self._look)
-
-    def _look(self) -> None:
-        line = self._line
-        if line is None:
-            return
-        if line.error is None and self._used and not self._connection.closed:
-            self._look_later()
-        else:
+        try:
+            await self._look_after(line)
+        finally:
             self._line = None
-            self._opening = asyncio.ensure_future(self._close(line))
-
-    async def _close(self, line: Line) -> None:
-        await line.close()
+        while not await line.close(CLOSE_S):
+            await asyncio.sleep(LOOK_S)
         self._forget()
+
+    async def _look_after(self, line: Line) -> None:
+        """Until it is over, or not worth having any more."""
+        idle = 0
+        while not line.over and idle < IDLE_LOOKS and not self._connection.closed:
+            await asyncio.sleep(LOOK_S)
+            idle = 0 if self._used else idle + 1
+            self._used = False
+            if idle:
+                line.look()
 
     def _forget(self) -> None:
         self._asked = False

@@ -30,7 +30,7 @@ from leveret.errors import (
     WaitTimeout,
 )
 from leveret.tasks.cancelling import cancel
-from leveret.tasks.express import Express
+from leveret.tasks.express import CLOSE_S, Express
 from leveret.tasks.lanes import Lanes
 from leveret.tasks.locks import Locks
 from leveret.tasks.outbox import Outbox, Parcel
@@ -239,6 +239,8 @@ class Sender:
         mine = self._mine()
         with mine.lock:
             if mine.connection is not None:
+                if mine.express is not None and mine.thread is not None:
+                    mine.thread.run(mine.express.close(), CLOSE_S, "the end of a connection")
                 mine.connection.close()
                 mine.replies.fail()
                 mine.replies = Replies()
