@@ -149,6 +149,16 @@ def test_a_database_in_use_is_not_waited_for(quick: Quick) -> None:
     quick.by_the_thread(messages)
 
 
+def test_another_program_that_has_the_file_locked_is_the_threads_affair(quick: Quick, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "leveret.db", isolation_level=None)
+    other.execute("begin immediate")
+    messages = quick.add()
+    assert not quick.at_once(messages)
+    other.execute("rollback")
+    other.close()
+    quick.by_the_thread(messages)
+
+
 def test_on_a_full_disk_it_is_the_thread_that_waits(quick: Quick) -> None:
     stuck: list[str] = []
     quick.bench.store.on_stuck = stuck.append

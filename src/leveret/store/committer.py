@@ -65,13 +65,13 @@ class Committer:
 
     def commit_here(self, work: Work) -> bool:
         """At once, on the loop's own thread. False: nothing happened, and the work has to be `put`, because the disk is not quick
-        enough to be waited for, has no room, or is in use. StoreError: as when the thread ends.
+        enough to be waited for or has no room, or the database is in use. StoreError: as when the thread ends.
         """
         if self._quick < QUICK_IN_A_ROW or not self._using.acquire(blocking=False):
             return False
         try:
             began = monotonic()
-            self.database.commit(work)
+            self.database.commit_without_waiting(work)
             self._took(monotonic() - began)
             return True
         except sqlite3.Error as error:

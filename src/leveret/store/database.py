@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from leveret.store.batch import LENGTH_BITS, POSITION_BITS, Statements
 from leveret.store.faults import unusable
-from leveret.store.schema import empty_log, open_database
+from leveret.store.schema import empty_log, open_database, unwilling_to_wait
 
 SLICE_ROWS: Final = 5_000
 """Rows of a deleted queue that go in one transaction, so that other commits do not wait long."""
@@ -147,6 +147,11 @@ class Database:
         execute("commit")
         for load in work.loads:
             self.load(load)
+
+    def commit_without_waiting(self, work: Work) -> None:
+        """An error besides if another program has the file locked just now."""
+        with unwilling_to_wait(self._connection):
+            self.commit(work)
 
     def roll_back(self) -> None:
         """Undo what `commit` or `delete_slice` had done when it failed."""

@@ -17,6 +17,9 @@ VERSION: Final = 2
 PAGE_BYTES: Final = 8_192
 CHECKPOINT_PAGES: Final = 2_000
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+BUSY_MS: Final = 5_000
+"""How long another program may have the file locked; Litestream asks for as much."""
+
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Up to this size the whole file is checked at start; above, what is read is."""
 
@@ -75,6 +78,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         new = new or _unfinished(connection)
         if not new:
             _check(connection, path)
+        connection.execute(f"pragma busy_timeout = {BUSY_MS}")
         connection.execute(f"pragma page_size = {PAGE_BYTES}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
@@ -97,12 +101,18 @@ def empty_log(connection: sqlite3.Connection) -> None:
 
     They are not waited for: a backup, a check or a replicator may go on for hours.
     """
-    (patience_ms,) = connection.execute("pragma busy_timeout").fetchone()
+    with unwilling_to_wait(connection):
+        connection.execute("pragma wal_checkpoint(truncate)")
+
+
+@contextmanager
+def unwilling_to_wait(connection: sqlite3.Connection) -> Iterator[None]:
+    """What another program has locked is an error at once."""
     connection.execute("pragma busy_timeout = 0")
     try:
-        connection.execute("pragma wal_checkpoint(truncate)")
+        yield
     finally:
-        connection.execute(f"pragma busy_timeout = {patience_ms}")
+        connection.execute(f"pragma busy_timeout = {BUSY_MS}")
 
 
 def _unfinished(connection: sqlite3.Connection) -> bool:
