@@ -1,5 +1,7 @@
 """The brokers behind the task queues: RabbitMQ, Redis as it comes, Redis with every write synced, and Leveret's own.
 
+Leveret's own is spoken to over a Unix socket, as programs on its machine do that name no other broker; the others over TCP, as
+they come.
 Each is started when first asked for, lives in a fresh directory, listens on 127.0.0.1 alone and is removed with the
 stack that `bench.tasks.run` owns.
 """
@@ -13,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Protocol
+from urllib.parse import quote
 
 from tests.brokers import BrokerFailed, answers, free_port
 
@@ -36,6 +39,10 @@ class OverAmqp:
     def __init__(self, broker: Leveret | RabbitMQ) -> None:
         self.broker = broker
         self.url = broker.url
+        if isinstance(broker, Leveret):
+            path = broker.directory / "socket"
+            broker.more = ("--socket", str(path))
+            self.url = f"amqp+unix://{quote(str(path))}"
 
     def clean(self, queue: str) -> None:
         """Remove what a measurement left: there may be messages of a kill test in it."""
@@ -115,5 +122,6 @@ class Servers:
             return redis
         broker = RabbitMQ() if name == "rabbitmq" else Leveret(self._leveret_python)
         self._stack.callback(broker.remove)
+        server = OverAmqp(broker)
         broker.start()
-        return OverAmqp(broker)
+        return server

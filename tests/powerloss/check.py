@@ -102,10 +102,17 @@ class Judge:
             found.wrong(CORRUPT, str(error))
             return found
         finally:
-            database.close()
+            self._close(database, found)
         self._judge_messages(found, at)
         self._judge_named(found, at)
         return found
+
+    def _close(self, database: Database, found: Found) -> None:
+        """Which writes once more: what is damaged may be found out by that alone."""
+        try:
+            database.close()
+        except sqlite3.Error as error:
+            found.wrong(CORRUPT, f"when it was closed: {error}")
 
     # ---- what is on the disk
 

@@ -168,7 +168,7 @@ class Line(Link):
         self._quick = monotonic() < awake_until_s
 
     def _watch(self, awake_until_s: float) -> bool:
-        """Whether something arrives before that; no other thread or process is kept from running meanwhile."""
+        """Whether something arrives before that; whatever else wants to run, here or in another process, may do so meanwhile."""
         while monotonic() < awake_until_s:
             if self._arrives.poll(0):
                 return True
