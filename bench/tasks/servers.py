@@ -1,9 +1,8 @@
 """The brokers behind the task queues: RabbitMQ, Redis as it comes, Redis with every write synced, and Leveret's own.
 
-Leveret's own is spoken to over a Unix socket, as programs on its machine do that name no other broker; the others over TCP, as
-they come.
 Each is started when first asked for, lives in a fresh directory, listens on 127.0.0.1 alone and is removed with the
-stack that `bench.tasks.run` owns.
+stack that `bench.tasks.run` owns. Leveret's own is spoken to over a Unix socket, as programs on its machine do that name no
+other broker; the others over TCP, as they come.
 """
 
 import contextlib

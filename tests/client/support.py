@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from pika.adapters.blocking_connection import BlockingChannel
+
 from leveret.client import Backoff, Delivery, looping
 
 T = TypeVar("T")
@@ -16,6 +18,16 @@ WAIT_S = 60.0
 def run(main: Coroutine[Any, Any, T], wait_s: float = WAIT_S) -> T:
     """Run `main` as a program would, and fail rather than hang."""
     return looping.run(asyncio.wait_for(main, wait_s))
+
+
+def bodies(channel: BlockingChannel, queue: str) -> list[bytes]:
+    """Of all that is in the queue, which is empty then."""
+    found = []
+    while True:
+        method, _, body = channel.basic_get(queue, auto_ack=True)
+        if method is None:
+            return found
+        found.append(body)
 
 
 def swift() -> Backoff:

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from leveret.client.connection import Connection
-from leveret.client.line import Line
 from leveret.client.looping import new_loop
+from leveret.client.publisher import Publisher
 from leveret.errors import ConnectionLost, ProtocolMisuse, WaitTimeout
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.pid: Final = os.getpid()
-        self.connections: WeakSet[Connection | Line] = WeakSet()
+        self.connections: WeakSet[Connection | Publisher] = WeakSet()
         self._loop = new_loop()
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._awake = False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from leveret.server.protocol import Protocol
 
 AWAKE_S: Final = 0.0005
+"""How long the loop stays awake for the next of the messages that somebody sends one by one."""
 
 
 class Turns:

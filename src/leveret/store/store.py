@@ -1,6 +1,6 @@
 """The durable message store: gathers what is to be kept, and commits it on a thread of its own.
 
-Group commit without a timer: while one transaction commits, the next batch gathers (patience tells the one exception).
+Group commit without a timer: while one transaction commits, the next batch gathers (patience tells the exceptions).
 Everything here happens on the event loop's thread; the store's thread (store/committer) only runs prepared statements, so
 that the interpreter lock is free meanwhile. A message or two that a quiet loop was sent it commits itself, if the disk is quick.
 
@@ -338,18 +338,19 @@ class Store:
         self._batch, self._others, self._loads, self._reports = Batch(), [], [], []
         # What `done` holds on to must not hold on to the work, whose messages are to be free as soon as they are written.
         work = Work(segments, others, accounts, loads, lambda: self._committed(batch, loads, reports))
-        if not here:
+        if not here or not self._commit_here(committer, work):
             committer.put(work)
-            return
+
+    def _commit_here(self, committer: Committer, work: Work) -> bool:
+        """False: it is to be put."""
         try:
-            committed = committer.commit_here(work)
+            if not committer.commit_here(work):
+                return False
         except StoreError as error:
             self._stop(error)
-            return
-        if committed:
-            work.done()
         else:
-            committer.put(work)
+            work.done()
+        return True
 
     def _committed(self, batch: Batch, loads: list[Load], reports: list[Callable[[], None]]) -> None:
         self._committing = None

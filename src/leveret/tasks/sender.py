@@ -29,8 +29,8 @@ from leveret.errors import (
     Unroutable,
     WaitTimeout,
 )
+from leveret.tasks.burst import CLOSE_S, Burst
 from leveret.tasks.cancelling import cancel
-from leveret.tasks.express import CLOSE_S, Express
 from leveret.tasks.lanes import Lanes
 from leveret.tasks.locks import Locks
 from leveret.tasks.outbox import Outbox, Parcel
@@ -61,7 +61,7 @@ class _Open:
         self.thread: LoopThread | None = None
         self.connection: BlockingConnection | None = None
         self.outbox: Outbox | None = None
-        self.express: Express | None = None
+        self.burst: Burst | None = None
         self.lanes: Lanes | None = None
         self.locks: Locks | None = None
         self.replies = Replies()
@@ -70,11 +70,11 @@ class _Open:
     def ready(self) -> bool:
         return self.connection is not None and self.connection.connected
 
-    def ride(self, parcel: Parcel, timeout_s: float) -> bool:
-        """See Express.send. On the calling thread; False: use `post`."""
-        assert self.outbox is not None and self.express is not None
+    def publish(self, parcel: Parcel, timeout_s: float) -> bool:
+        """See Burst.send. On the calling thread; False: use `post`."""
+        assert self.outbox is not None and self.burst is not None
         way = self.outbox.known_way(parcel) if self.ready and self._needs_nothing(parcel) else None
-        return way is not None and self.express.send(way, parcel.body, timeout_s)
+        return way is not None and self.burst.send(way, parcel.body, timeout_s)
 
     def _needs_nothing(self, parcel: Parcel) -> bool:
         """Before it is sent, or all is there."""
@@ -174,7 +174,7 @@ class Sender:
         thread.check()
         until_s = _now_s() + timeout_s
         try:
-            if not mine.ride(parcel, timeout_s):
+            if not mine.publish(parcel, timeout_s):
                 thread.link(lambda: mine.post(parcel)).result(timeout_s)
         except HARDER:
             left_s = max(0.0, until_s - _now_s())
@@ -239,8 +239,8 @@ class Sender:
         mine = self._mine()
         with mine.lock:
             if mine.connection is not None:
-                if mine.express is not None and mine.thread is not None:
-                    mine.thread.run(mine.express.close(), CLOSE_S, "the end of a connection")
+                if mine.burst is not None and mine.thread is not None:
+                    mine.thread.run(mine.burst.close(), CLOSE_S, "the end of a connection")
                 mine.connection.close()
                 mine.replies.fail()
                 mine.replies = Replies()
@@ -259,7 +259,7 @@ class Sender:
                 mine.outbox = Outbox(core, self._queue)
                 mine.lanes = Lanes(core, mine.outbox)
                 mine.locks = Locks(core)
-                mine.express = Express(core, mine.thread)
+                mine.burst = Burst(core, mine.thread)
             elif not mine.connection.connected:
                 self._url()  # it reconnects by itself, if there is a broker: a local one may have to be started again
             return mine, mine.thread

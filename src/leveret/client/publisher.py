@@ -1,9 +1,9 @@
 """A connection for one thing: publish a message and wait for its confirm, in the thread that calls.
 
 Who sends one message after another from a plain function waits for each, and handing it to the loop's thread and back takes
-longer than the rest. So the loop opens such a line, with one confirming channel, and then keeps its hands off: the calling
-thread writes to the socket and reads from it. There is no heartbeat; it is meant to be closed when it has not been used for a
-while. Not for TLS, whose stream belongs to the loop. Used by tasks/express.
+longer than the rest. So the loop opens such a connection, with one confirming channel, and then keeps its hands off: the
+calling thread writes to the socket and reads from it. There is no heartbeat; it is meant to be closed when it has not been used
+for a while. Not for TLS, whose stream belongs to the loop. Used by tasks/burst.
 
 A processor that goes to sleep takes long to wake up. So while the broker confirms within AWAKE_S, the thread does not sleep for
 so long, but gives way to whatever else wants to run.
@@ -12,6 +12,7 @@ so long, but gives way to whatever else wants to run.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import select
 import threading
@@ -29,28 +30,30 @@ from leveret.errors import ConnectionLost, LeveretError
 from leveret.wire.methods import ConnectionClose
 from leveret.wire.properties import BasicProperties
 
+log = logging.getLogger(__name__)
+
 READ_BYTES: Final = 65_536
 AWAKE_S: Final = 0.001
 
 
 def can_be_opened(target: Target) -> bool:
-    """Whether there are such lines to that broker, on this system."""
+    """Whether there are publishers to that broker, on this system."""
     return target.tls is None and hasattr(select, "poll")
 
 
-async def open_line(target: Target, name: str | None, timeout_s: float) -> Line:
+async def open_publisher(target: Target, name: str | None, timeout_s: float) -> Publisher:
     """Raises what leveret.client.connect does."""
-    line = await open_link(target, name, 0, timeout_s, Line)
+    publisher = await open_link(target, name, 0, timeout_s, Publisher)
     try:
-        await bounded(line.lend(), timeout_s, "a confirming channel")
+        await bounded(publisher.lend(), timeout_s, "a confirming channel")
     except BaseException as error:
-        line.end(ConnectionLost(f"the connection was given up while it was opened: {error}"))
+        publisher.end(ConnectionLost(f"the connection was given up while it was opened: {error}"))
         raise
-    return line
+    return publisher
 
 
-class Line(Link):
-    """Made by `open_line`. `publish` on any thread, by one at a time; everything else on the loop."""
+class Publisher(Link):
+    """Made by `open_publisher`. `publish` on any thread, by one at a time; everything else on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -100,14 +103,16 @@ class Line(Link):
         assert self._transport is not None
         self._lent = False
         self._transport.resume_reading()
-        with suppress(LeveretError):
+        try:
             reply = self.replies.expect("connection.close-ok")
             self.send(0, ConnectionClose(200, "Goodbye"))
             await bounded(reply, timeout_s, "the reply to connection.close")
+        except LeveretError as error:
+            log.debug("the connection was not closed in good order: %s", error)
         self.end(ConnectionLost("the connection was closed by this program"))
         return True
 
-    # ---- what a link has the loop do, and who uses a line does itself
+    # ---- what a link has the loop do, and who publishes does himself
 
     def schedule(self) -> None:
         if not self._lent:
@@ -115,7 +120,7 @@ class Line(Link):
 
     def flush(self) -> None:
         if self._lent:
-            with suppress(TimeoutError):  # the line's last words, to a broker that does not read
+            with suppress(TimeoutError):  # last words, to a broker that does not read
                 self._write(monotonic())
         else:
             super().flush()
@@ -123,16 +128,16 @@ class Line(Link):
     def _hang_up(self, transport: asyncio.Transport) -> None:
         self.loop.call_soon_threadsafe(super()._hang_up, transport)
 
-    # ---- on the thread that uses it
+    # ---- on the thread that publishes
 
     def publish(
         self, exchange: str, routing_key: str, properties: BasicProperties, body: bytes, timeout_s: float
     ) -> bool:
         """Send a mandatory message and wait for its confirm. False: nothing was sent, because somebody else is publishing, the
-        broker takes nothing just now, or the line is over.
+        broker takes nothing just now, or the connection is over.
 
-        Raises Nacked, Unroutable, ConnectionLost (it may or may not have arrived), or TimeoutError. After the last two the line
-        is over.
+        Raises Nacked, Unroutable, ConnectionLost (it may or may not have arrived), or TimeoutError. After the last two the
+        connection is over.
         """
         if not self._using.acquire(blocking=False):
             return False

@@ -1,7 +1,7 @@
-"""A line of its own (client/line) for a program that sends one task after another and waits for each.
+"""Whoever sends one task after another, and waits for each, gets a connection for just that (client/publisher).
 
-Opened while it does so, closed when it has not done so for a while. Whatever is not simply published, or comes when the line is
-in use, goes the usual way (tasks/outbox). Used by sender, of which each process has one.
+Opened during such a burst, closed when there has been none for a while. Whatever is not simply published, or comes when the
+publisher is in use, goes the usual way (tasks/outbox). Used by sender, of which each process has one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final
 
 from leveret.client import Connection
-from leveret.client.line import Line, can_be_opened, open_line
+from leveret.client.publisher import Publisher, can_be_opened, open_publisher
 from leveret.client.threads import LoopThread
 from leveret.errors import LeveretError
 from leveret.tasks.outbox import Way
@@ -25,20 +25,20 @@ WITHIN_S: Final = 1.0
 
 LOOK_S: Final = 0.25
 IDLE_LOOKS: Final = 20
-"""A line that nobody used when it was looked after so many times in a row is closed."""
+"""A publisher that nobody used when it was looked after so many times in a row is closed."""
 
 CLOSE_S: Final = 5.0
 AGAIN_S: Final = 60.0
-"""After a line could not be opened."""
+"""How long none is opened after one could not be."""
 
 
-class Express:
+class Burst:
     """`send` on any thread."""
 
     def __init__(self, connection: Connection, thread: LoopThread) -> None:
         self._connection: Final = connection
         self._thread: Final = thread
-        self._line: Line | None = None
+        self._publisher: Publisher | None = None
         self._life: asyncio.Task[None] | None = None
         self._sends = 0
         self._since_s = 0.0
@@ -46,13 +46,13 @@ class Express:
         self._asked = not can_be_opened(connection.target)
 
     def send(self, way: Way, body: bytes, timeout_s: float) -> bool:
-        """See Line.publish."""
-        line = self._line
-        if line is None:
+        """See Publisher.publish."""
+        publisher = self._publisher
+        if publisher is None:
             self._consider()
             return False
         self._used = True
-        return line.publish(way.exchange, way.routing_key, way.properties, body, timeout_s)
+        return publisher.publish(way.exchange, way.routing_key, way.properties, body, timeout_s)
 
     def _consider(self) -> None:
         """Whether so much is sent that it is worth opening one."""
@@ -68,41 +68,41 @@ class Express:
 
     async def close(self) -> None:
         """With the connection beside which it is."""
-        line, self._line = self._line, None
-        if line is not None:
-            await line.close(CLOSE_S)
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.close(CLOSE_S)
 
     def _begin(self) -> None:
         self._life = asyncio.ensure_future(self._live())
 
     async def _live(self) -> None:
         connection = self._connection
-        name = f"{connection.name} (line)" if connection.name else None
+        name = f"{connection.name} (publisher)" if connection.name else None
         try:
-            line = await open_line(connection.target, name, connection.timeout_s)
+            publisher = await open_publisher(connection.target, name, connection.timeout_s)
         except LeveretError as error:
-            log.debug("no line for sending one by one: %s", error)
+            log.debug("no connection of its own for sending one by one: %s", error)
             asyncio.get_running_loop().call_later(AGAIN_S, self._forget)
             return
-        self._thread.connections.add(line)
-        self._line = line
+        self._thread.connections.add(publisher)
+        self._publisher = publisher
         try:
-            await self._look_after(line)
+            await self._look_after(publisher)
         finally:
-            self._line = None
-        while not await line.close(CLOSE_S):
+            self._publisher = None
+        while not await publisher.close(CLOSE_S):
             await asyncio.sleep(LOOK_S)
         self._forget()
 
-    async def _look_after(self, line: Line) -> None:
+    async def _look_after(self, publisher: Publisher) -> None:
         """Until it is over, or not worth having any more."""
         idle = 0
-        while not line.over and idle < IDLE_LOOKS and not self._connection.closed:
+        while not publisher.over and idle < IDLE_LOOKS and not self._connection.closed:
             await asyncio.sleep(LOOK_S)
             idle = 0 if self._used else idle + 1
             self._used = False
             if idle:
-                line.look()
+                publisher.look()
 
     def _forget(self) -> None:
         self._asked = False
