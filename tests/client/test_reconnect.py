@@ -11,7 +11,7 @@ from brokers import Broker
 from client.proxy import Proxy
 from client.support import Collector, Signal, acking, run, swift
 from leveret.client import Backoff, BasicProperties, Connection, Delivery, connect
-from leveret.errors import ChannelError, ConnectionLost, LeveretError
+from leveret.errors import ChannelError, ConnectionLost, LeveretError, TaskError
 
 
 def test_channels_queues_bindings_and_consumers_are_restored(broker: Broker, name: str) -> None:
@@ -33,6 +33,27 @@ def test_channels_queues_bindings_and_consumers_are_restored(broker: Broker, nam
             await channel.publish(b"last", exchange=name, routing_key="a.b", mandatory=True)
             assert (await taken.take()).body == b"last"
             assert proxy.accepted == 4
+
+    run(main())
+
+
+def test_before_each_attempt_the_program_is_asked_and_may_fail(broker: Broker) -> None:
+    async def main() -> None:
+        async with Proxy(broker.port) as proxy, await connect(proxy.url, backoff=swift()) as connection:
+            restored = Signal()
+            connection.on_reconnect = restored
+            asked: list[int] = []
+
+            async def before() -> None:
+                asked.append(proxy.accepted)
+                if len(asked) < 3:
+                    raise TaskError("not yet")
+
+            connection.before_attempt = before
+            proxy.cut()
+            await restored.wait()
+            assert asked == [1, 1, 1]
+            assert proxy.accepted == 2
 
     run(main())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from leveret.client.backoff import Backoff
@@ -68,6 +68,8 @@ class Connection:
 
     `on_lost(error)` when the link ends, `on_reconnect()` when all is restored, `on_blocked(blocked, reason)` when the
     broker blocks publishers, and when it does so no more (lets them go on, or the link ends).
+
+    `before_attempt()` is awaited before each attempt to connect again: time to start the broker, if that is ours to do.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Connection:
         self.on_lost: Callable[[Exception], object] | None = None
         self.on_reconnect: Callable[[], object] | None = None
         self.on_blocked: Callable[[bool, str], object] | None = None
+        self.before_attempt: Callable[[], Awaitable[object]] | None = None
         self.topology: Final = Topology()
         self._reconnect = reconnect
         self._backoff = backoff
@@ -263,6 +266,8 @@ class Connection:
         self._attempts += 1
         await self._backoff.wait(self._attempts - 1)
         try:
+            if self.before_attempt is not None:
+                await self.before_attempt()
             await self._restore_on(await self._new_link())
         except LeveretError as error:
             log.warning("attempt %d to reconnect to %s failed: %s", self._attempts, self.target, error)

@@ -86,7 +86,6 @@ class Worker:
         self._started_s = time.time()
         self.on_change: Callable[[], object] = lambda: None
         """Called when `status` says something else than before."""
-        self._reviving: asyncio.Future[None] | None = None
 
     def _check(self) -> None:
         """Everything that would make each message fail is told before the first one is taken."""
@@ -349,12 +348,15 @@ class Worker:
         backoff, attempt = Backoff(), 0
         while True:
             try:
+                if attempt:
+                    await self._revive()
                 connection = await connect(self._url, name=f"{self.work.name} {name}")
                 connection.on_lost = self._lost
                 connection.on_reconnect = self._changed
+                connection.before_attempt = self._revive
                 self._connections.append(connection)
                 return connection
-            except (ConnectionLost, WaitTimeout) as error:
+            except (ConnectionLost, WaitTimeout, TaskError) as error:
                 if isinstance(error, ConnectionError) and error.code != FORCED:
                     raise
                 log.warning("the broker cannot be reached, trying again: %s", error)
@@ -362,21 +364,18 @@ class Worker:
             attempt += 1
 
     def _lost(self, error: Exception) -> None:
-        """The client connects again by itself, if there is a broker: the project's own may have to be started again."""
         self.on_change()
         if self._pauses is not None:  # what is said meanwhile is not heard
             self._pauses.doubt()
-        if not self.stopping:
-            self._reviving = self._loop.run_in_executor(None, self._revive)
 
     def _changed(self) -> None:
         self.on_change()
 
-    def _revive(self) -> None:
-        try:
-            self.work.broker_url()
-        except TaskError as error:
-            log.error("the local broker is gone: %s", error)
+    async def _revive(self) -> None:
+        """The project's own broker may have to be started again. One that was just killed may seem to listen for a moment, so
+        this is done before each attempt to reach it. TaskError if it cannot be started."""
+        if not self.stopping:
+            await self._loop.run_in_executor(None, self.work.broker_url)
 
     async def _shut_down(self, connection: Connection, runner: Runner) -> None:
         if self._quiet.is_set():
