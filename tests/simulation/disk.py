@@ -16,6 +16,7 @@ from typing import Any
 
 from leveret.store import committer
 from leveret.store.database import Database, Load, Work
+from leveret.store.schema import BUSY_MS
 from leveret.store.store import Store
 from simulation.loop import THREAD_S, VirtualLoop
 
@@ -75,7 +76,7 @@ class SimulatedDatabase(Database):
         self.gate = gate
         self._connection.execute("pragma synchronous = off")  # the power does not fail here
 
-    def commit(self, work: Work) -> None:
+    def commit(self, work: Work, lock_ms: int = BUSY_MS) -> None:
         outcome = self.gate.pass_()
         if outcome == FULL:
             raise error_of(sqlite3.SQLITE_FULL, "database or disk is full")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leveret.server.session import Session
 from leveret.store.batch import Statements
-from leveret.store.database import INSERT_FULL, INSERT_PLAIN, TOUCH, Work
+from leveret.store.database import Work
 from leveret.wire.methods import BasicNack, Method
 from simulation.disk import Gate, SimulatedDatabase
 from simulation.world import SimulatedServer
@@ -53,18 +53,18 @@ class Hoarding(SimulatedDatabase):
     """Deletes nothing that was acknowledged."""
 
     def _segment(self, segment: Statements) -> None:
-        for sql, rows in ((INSERT_PLAIN, segment.plain), (INSERT_FULL, segment.full)):
-            if rows:
-                self._connection.execute(sql, (segment.blob, rows))
-        if segment.touched:
-            self._connection.execute(TOUCH, (segment.touched,))
+        super()._segment(
+            Statements(segment.rows, segment.blob, segment.plain, segment.full, segment.touched, removed="")
+        )
 
 
 class Careless(SimulatedDatabase):
     """Keeps no counts of deliveries."""
 
     def _segment(self, segment: Statements) -> None:
-        super()._segment(Statements(segment.blob, segment.plain, segment.full, "", segment.removed))
+        super()._segment(
+            Statements(segment.rows, segment.blob, segment.plain, segment.full, touched="", removed=segment.removed)
+        )
 
 
 class Misheard(SimulatedServer):

@@ -12,6 +12,7 @@ from leveret.store import committer
 from leveret.store.batch import POSITION_BITS
 from leveret.store.committer import QUICK_IN_A_ROW, QUICK_S
 from leveret.store.database import Database, Work
+from leveret.store.schema import BUSY_MS
 from leveret.store.store import LITTLE_BYTES, LITTLE_ROWS
 from store.support import Bench, Message
 
@@ -34,10 +35,15 @@ class Disk(Database):
 
     error: sqlite3.Error | None = None
 
-    def commit(self, work: Work) -> None:
+    def commit(self, work: Work, lock_ms: int = BUSY_MS) -> None:
         if self.error is not None:
             raise self.error
-        super().commit(work)
+        super().commit(work, lock_ms)
+
+    def lock_ms(self) -> int:
+        """How long another program that has the file locked is waited for just now."""
+        (waits_ms,) = self._connection.execute("pragma busy_timeout").fetchone()
+        return int(waits_ms)
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:
@@ -150,13 +156,21 @@ def test_a_database_in_use_is_not_waited_for(quick: Quick) -> None:
 
 
 def test_another_program_that_has_the_file_locked_is_the_threads_affair(quick: Quick, tmp_path: Path) -> None:
-    other = sqlite3.connect(tmp_path / "leveret.db", isolation_level=None)
-    other.execute("begin immediate")
-    messages = quick.add()
-    assert not quick.at_once(messages)
-    other.execute("rollback")
-    other.close()
-    quick.by_the_thread(messages)
+    """The thread waits for it, and what the loop does after that does not."""
+    stuck: list[str] = []
+    quick.bench.store.on_stuck = stuck.append
+    for _ in range(2):
+        assert quick.at_once(quick.add())
+        assert quick.disk.lock_ms() == 0
+        other = sqlite3.connect(tmp_path / "leveret.db", isolation_level=None)
+        other.execute("begin immediate")
+        messages = quick.add()
+        assert not quick.at_once(messages)
+        other.execute("rollback")
+        other.close()
+        quick.by_the_thread(messages)
+        assert quick.disk.lock_ms() == BUSY_MS
+    assert not stuck
 
 
 def test_on_a_full_disk_it_is_the_thread_that_waits(quick: Quick) -> None:

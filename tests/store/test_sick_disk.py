@@ -11,6 +11,7 @@ import pytest
 from leveret.store import committer
 from leveret.store.batch import POSITION_BITS
 from leveret.store.database import Database, Work
+from leveret.store.schema import BUSY_MS
 from leveret.store.store import FILE_NAME
 from store.support import WAIT_S, Bench, Message
 
@@ -26,10 +27,10 @@ class SmallDisk(Database):
         super().__init__(path)
         self.tries = 0
 
-    def commit(self, work: Work) -> None:
+    def commit(self, work: Work, lock_ms: int = BUSY_MS) -> None:
         self.tries += 1
         self._connection.execute(f"pragma max_page_count = {self.pages}")
-        super().commit(work)
+        super().commit(work, lock_ms)
 
 
 class Sick:
@@ -165,9 +166,8 @@ def test_who_has_the_file_locked_is_waited_for(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(committer, "RETRY_S", 0.01)
 
     class Impatient(Database):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
-            self._connection.execute("pragma busy_timeout = 0")
+        def commit(self, work: Work, lock_ms: int = BUSY_MS) -> None:
+            super().commit(work, lock_ms=0)
 
     sick = Sick(tmp_path, Impatient)
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
@@ -195,13 +195,13 @@ def test_any_other_failure_is_the_end_with_words_that_help(tmp_path: Path, code:
     class Failing(Database):
         commits = 0
 
-        def commit(self, work: Work) -> None:
+        def commit(self, work: Work, lock_ms: int = BUSY_MS) -> None:
             self.commits += 1
             if self.commits > 1:
                 error = sqlite3.OperationalError(text)
                 error.sqlite_errorcode = code
                 raise error
-            super().commit(work)
+            super().commit(work, lock_ms)
 
     sick = Sick(tmp_path, Failing)
     kept, lost, later = (Message(1, position) for position in range(3))

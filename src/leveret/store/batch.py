@@ -21,6 +21,9 @@ REMOVED: Final = 5  # its deletion is gathered or done
 POSITION_BITS: Final = 43
 LENGTH_BITS: Final = 31
 
+FEW_ROWS: Final = 8
+"""So many are inserted more quickly one by one. More go in one statement, so that the interpreter lock is free meanwhile."""
+
 
 @mypyc_attr(allow_interpreted_subclasses=True, acyclic=True)
 class Record:
@@ -60,13 +63,23 @@ class Segment:
 
 
 class Statements:
-    """One segment as arguments for SQL: JSON texts (empty: nothing to do) over one blob.
+    """One segment as arguments for SQL: a few rows, or JSON texts (empty: nothing to do) over one blob.
 
-    `plain` maps id to offset and length in `blob`, packed in one number; `full` maps id to [packed, deliveries, expires,
-    transient]; `touched` maps id to deliveries; `removed` is a list of ids.
+    `rows` are id, deliveries, expires, transient and data. `plain` maps id to offset and length in `blob`, packed in one
+    number; `full` maps id to [packed, deliveries, expires, transient]; `touched` maps id to deliveries; `removed` is a list of
+    ids.
     """
 
-    def __init__(self, blob: bytes, plain: str, full: str, touched: str, removed: str) -> None:
+    def __init__(
+        self,
+        rows: list[tuple[int, int, int, bool, bytes]],
+        blob: bytes,
+        plain: str,
+        full: str,
+        touched: str,
+        removed: str,
+    ) -> None:
+        self.rows: Final = rows
         self.blob: Final = blob
         self.plain: Final = plain
         self.full: Final = full
@@ -144,17 +157,36 @@ class Batch:
         return [self._encode(segment) for segment in self.segments]
 
     def _encode(self, segment: Segment) -> Statements:
+        segment.adds = [record for record in segment.adds if record.state == GATHERED]
+        rows: list[tuple[int, int, int, bool, bytes]] = []
         parts: list[bytes] = []
         plain: list[str] = []
         full: list[str] = []
-        kept: list[Record] = []
+        if len(segment.adds) <= FEW_ROWS:
+            self._encode_few(segment.adds, rows)
+        else:
+            self._encode_many(segment.adds, parts, plain, full)
+        touched = [f'"{record.id}":{record.deliveries}' for record in segment.touches]
+        removed = [str(number) for number in segment.removes]
+        return Statements(
+            rows,
+            b"".join(parts),
+            _object(plain),
+            _object(full),
+            _object(touched),
+            "[" + ",".join(removed) + "]" if removed else "",
+        )
+
+    def _encode_few(self, adds: list[Record], rows: list[tuple[int, int, int, bool, bytes]]) -> None:
+        for record in adds:
+            parts: list[bytes] = []
+            self._encode_one(record, parts)
+            rows.append((record.id, record.deliveries, record.expires, record.transient, b"".join(parts)))
+
+    def _encode_many(self, adds: list[Record], parts: list[bytes], plain: list[str], full: list[str]) -> None:
         offset = 0
-        for record in segment.adds:
-            if record.state != GATHERED:
-                continue
-            record.state = COMMITTING
-            kept.append(record)
-            length = record.encode_into(parts)
+        for record in adds:
+            length = self._encode_one(record, parts)
             packed = offset << LENGTH_BITS | length
             offset += length
             if record.deliveries or record.expires or record.transient:
@@ -162,17 +194,13 @@ class Batch:
                 full.append(f'"{record.id}":[{packed},{record.deliveries},{record.expires},{transient}]')
             else:
                 plain.append(f'"{record.id}":{packed}')
-            self._account(record.id >> POSITION_BITS, 1, length)
-        segment.adds = kept
-        touched = [f'"{record.id}":{record.deliveries}' for record in segment.touches]
-        removed = [str(number) for number in segment.removes]
-        return Statements(
-            b"".join(parts),
-            _object(plain),
-            _object(full),
-            _object(touched),
-            "[" + ",".join(removed) + "]" if removed else "",
-        )
+
+    def _encode_one(self, record: Record, parts: list[bytes]) -> int:
+        """Its length."""
+        record.state = COMMITTING
+        length = record.encode_into(parts)
+        self._account(record.id >> POSITION_BITS, 1, length)
+        return length
 
     def durable(self) -> None:
         """The commit succeeded."""

@@ -71,7 +71,7 @@ class Committer:
             return False
         try:
             began = monotonic()
-            self.database.commit_without_waiting(work)
+            self.database.commit(work, lock_ms=0)
             self._took(monotonic() - began)
             return True
         except sqlite3.Error as error:

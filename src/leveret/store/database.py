@@ -14,13 +14,14 @@ from typing import Final, NamedTuple
 
 from leveret.store.batch import LENGTH_BITS, POSITION_BITS, Statements
 from leveret.store.faults import unusable
-from leveret.store.schema import empty_log, open_database, unwilling_to_wait
+from leveret.store.schema import BUSY_MS, empty_log, open_database, wait_for_locks
 
 SLICE_ROWS: Final = 5_000
 """Rows of a deleted queue that go in one transaction, so that other commits do not wait long."""
 
 _MASK: Final = (1 << LENGTH_BITS) - 1
 _DATA: Final = f"substr(?1, ({{0}} >> {LENGTH_BITS}) + 1, {{0}} & {_MASK})"
+INSERT: Final = "insert into message values (?, ?, ?, ?, ?)"
 INSERT_PLAIN: Final = f"insert into message select key, 0, 0, 0, {_DATA.format('value')} from json_each(?2)"
 INSERT_FULL: Final = (
     "insert into message select key, json_extract(value, '$[1]'), json_extract(value, '$[2]'), "
@@ -125,11 +126,15 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path: Final = path
         self._connection = open_database(path)
+        self._lock_ms = BUSY_MS
         # Rows that were found dead at the start, in order: nobody is to see them while they are being deleted.
         self._dead: list[Range] = []
 
-    def commit(self, work: Work) -> None:
-        """One transaction, synced to disk when this returns; then the loads, which see it. Any error means: not done."""
+    def commit(self, work: Work, lock_ms: int = BUSY_MS) -> None:
+        """One transaction, synced to disk when this returns; then the loads, which see it. Any error means: not done; it is one
+        too if another program has the file locked for longer than `lock_ms`.
+        """
+        self._wait_for_locks(lock_ms)
         execute = self._connection.execute
         execute("begin immediate")
         others = iter([*work.others, (len(work.segments), "", ())])
@@ -148,10 +153,11 @@ class Database:
         for load in work.loads:
             self.load(load)
 
-    def commit_without_waiting(self, work: Work) -> None:
-        """An error besides if another program has the file locked just now."""
-        with unwilling_to_wait(self._connection):
-            self.commit(work)
+    def _wait_for_locks(self, lock_ms: int) -> None:
+        """To say so takes as long as to insert a message."""
+        if lock_ms != self._lock_ms:
+            wait_for_locks(self._connection, lock_ms)
+            self._lock_ms = lock_ms
 
     def roll_back(self) -> None:
         """Undo what `commit` or `delete_slice` had done when it failed."""
@@ -160,11 +166,14 @@ class Database:
 
     def make_room(self) -> None:
         """Give back what the WAL takes of a full disk, as far as the database has room for what is in it."""
+        self._wait_for_locks(0)
         with suppress(sqlite3.OperationalError):
             empty_log(self._connection)
 
     def _segment(self, segment: Statements) -> None:
         execute = self._connection.execute
+        if segment.rows:
+            self._connection.executemany(INSERT, segment.rows)
         if segment.plain:
             execute(INSERT_PLAIN, (segment.blob, segment.plain))
         if segment.full:
@@ -210,6 +219,7 @@ class Database:
 
     def delete_slice(self, first: int, last: int) -> bool:
         """Delete some rows of the range; True when none is left and the range is struck off."""
+        self._wait_for_locks(BUSY_MS)
         execute = self._connection.execute
         execute("begin immediate")
         chosen = "select id from message where id between ? and ? limit ?"

@@ -78,7 +78,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         new = new or _unfinished(connection)
         if not new:
             _check(connection, path)
-        connection.execute(f"pragma busy_timeout = {BUSY_MS}")
+        wait_for_locks(connection, BUSY_MS)
         connection.execute(f"pragma page_size = {PAGE_BYTES}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
@@ -90,7 +90,9 @@ def open_database(path: Path) -> sqlite3.Connection:
         else:
             _migrate(connection)
             # What a sync that failed before the last crash left in the log, the system may believe to be written.
+            wait_for_locks(connection, 0)
             empty_log(connection)
+            wait_for_locks(connection, BUSY_MS)
     except sqlite3.Error as error:
         raise unusable(path, error) from None
     return connection
@@ -99,20 +101,14 @@ def open_database(path: Path) -> sqlite3.Connection:
 def empty_log(connection: sqlite3.Connection) -> None:
     """Move what the log holds into the database, and shorten it; who reads an older state keeps it from the latter.
 
-    They are not waited for: a backup, a check or a replicator may go on for hours.
+    They are not to be waited for: a backup, a check or a replicator may go on for hours.
     """
-    with unwilling_to_wait(connection):
-        connection.execute("pragma wal_checkpoint(truncate)")
+    connection.execute("pragma wal_checkpoint(truncate)")
 
 
-@contextmanager
-def unwilling_to_wait(connection: sqlite3.Connection) -> Iterator[None]:
-    """What another program has locked is an error at once."""
-    connection.execute("pragma busy_timeout = 0")
-    try:
-        yield
-    finally:
-        connection.execute(f"pragma busy_timeout = {BUSY_MS}")
+def wait_for_locks(connection: sqlite3.Connection, lock_ms: int) -> None:
+    """What another program has locked is an error after so long."""
+    connection.execute(f"pragma busy_timeout = {lock_ms}")
 
 
 def _unfinished(connection: sqlite3.Connection) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from leveret.errors import StoreError
-from leveret.store.batch import COMMITTING, DURABLE, GATHERED, IDLE, POSITION_BITS, Batch, Record
+from leveret.store.batch import COMMITTING, DURABLE, FEW_ROWS, GATHERED, IDLE, POSITION_BITS, Batch, Record
 from leveret.store.committer import Committer
 from leveret.store.database import Database, Load, Range, Recovered, Row, Work
 from leveret.store.directory import make_directory
@@ -31,7 +31,7 @@ from leveret.store.seeking import Seeker, Sought
 FILE_NAME: Final = "leveret.db"
 CROWDED_ROWS: Final = 20_000
 
-LITTLE_ROWS: Final = 8
+LITTLE_ROWS: Final = FEW_ROWS
 LITTLE_BYTES: Final = 64 * 1024
 """What the loop may commit itself."""
 
