@@ -148,12 +148,14 @@ def bench(stack: ExitStack, console: Console, chosen: argparse.Namespace) -> int
     for key, value in facts.items():
         console.print(f"{key}: {value}", highlight=False, markup=False)
     place = Place(Servers(stack, sys.executable), sys.executable, chosen.peers_python, chosen.processes)
-    measure_all(rows, chosen, place, progress)
-    show(console, rows)
-    if chosen.markdown:
-        chosen.markdown.write_text(markdown(facts, rows))
-    if chosen.json:
-        write_json(chosen.json, facts, rows)
+    try:
+        measure_all(rows, chosen, place, progress)
+    finally:  # it takes an hour and more: what was measured before a Ctrl-C is told too
+        show(console, rows)
+        if chosen.markdown:
+            chosen.markdown.write_text(markdown(facts, rows))
+        if chosen.json:
+            write_json(chosen.json, facts, rows)
     return 1 if any(row.notes for row in rows) else 0
 
 

@@ -62,23 +62,18 @@ class Segment:
         self.removes: list[int] = []
 
 
+NewRow = tuple[int, int, int, bool, bytes]
+"""As it is inserted: id, deliveries, expires, transient and data."""
+
+
 class Statements:
     """One segment as arguments for SQL: a few rows, or JSON texts (empty: nothing to do) over one blob.
 
-    `rows` are id, deliveries, expires, transient and data. `plain` maps id to offset and length in `blob`, packed in one
-    number; `full` maps id to [packed, deliveries, expires, transient]; `touched` maps id to deliveries; `removed` is a list of
-    ids.
+    `plain` maps id to offset and length in `blob`, packed in one number; `full` maps id to [packed, deliveries, expires,
+    transient]; `touched` maps id to deliveries; `removed` is a list of ids.
     """
 
-    def __init__(
-        self,
-        rows: list[tuple[int, int, int, bool, bytes]],
-        blob: bytes,
-        plain: str,
-        full: str,
-        touched: str,
-        removed: str,
-    ) -> None:
+    def __init__(self, rows: list[NewRow], blob: bytes, plain: str, full: str, touched: str, removed: str) -> None:
         self.rows: Final = rows
         self.blob: Final = blob
         self.plain: Final = plain
@@ -157,36 +152,28 @@ class Batch:
         return [self._encode(segment) for segment in self.segments]
 
     def _encode(self, segment: Segment) -> Statements:
-        segment.adds = [record for record in segment.adds if record.state == GATHERED]
-        rows: list[tuple[int, int, int, bool, bytes]] = []
+        adds = [record for record in segment.adds if record.state == GATHERED]
+        segment.adds = adds
+        few = len(adds) <= FEW_ROWS
+        rows = [self._row(record) for record in adds] if few else []
+        blob, plain, full = (b"", "", "") if few else self._rows_in_json(adds)
+        touched = [f'"{record.id}":{record.deliveries}' for record in segment.touches]
+        removed = [str(number) for number in segment.removes]
+        return Statements(rows, blob, plain, full, _object(touched), "[" + ",".join(removed) + "]" if removed else "")
+
+    def _row(self, record: Record) -> NewRow:
+        parts: list[bytes] = []
+        self._encode_into(parts, record)
+        return record.id, record.deliveries, record.expires, record.transient, b"".join(parts)
+
+    def _rows_in_json(self, adds: list[Record]) -> tuple[bytes, str, str]:
+        """Statements' blob, plain and full."""
         parts: list[bytes] = []
         plain: list[str] = []
         full: list[str] = []
-        if len(segment.adds) <= FEW_ROWS:
-            self._encode_few(segment.adds, rows)
-        else:
-            self._encode_many(segment.adds, parts, plain, full)
-        touched = [f'"{record.id}":{record.deliveries}' for record in segment.touches]
-        removed = [str(number) for number in segment.removes]
-        return Statements(
-            rows,
-            b"".join(parts),
-            _object(plain),
-            _object(full),
-            _object(touched),
-            "[" + ",".join(removed) + "]" if removed else "",
-        )
-
-    def _encode_few(self, adds: list[Record], rows: list[tuple[int, int, int, bool, bytes]]) -> None:
-        for record in adds:
-            parts: list[bytes] = []
-            self._encode_one(record, parts)
-            rows.append((record.id, record.deliveries, record.expires, record.transient, b"".join(parts)))
-
-    def _encode_many(self, adds: list[Record], parts: list[bytes], plain: list[str], full: list[str]) -> None:
         offset = 0
         for record in adds:
-            length = self._encode_one(record, parts)
+            length = self._encode_into(parts, record)
             packed = offset << LENGTH_BITS | length
             offset += length
             if record.deliveries or record.expires or record.transient:
@@ -194,9 +181,10 @@ class Batch:
                 full.append(f'"{record.id}":[{packed},{record.deliveries},{record.expires},{transient}]')
             else:
                 plain.append(f'"{record.id}":{packed}')
+        return b"".join(parts), _object(plain), _object(full)
 
-    def _encode_one(self, record: Record, parts: list[bytes]) -> int:
-        """Its length."""
+    def _encode_into(self, parts: list[bytes], record: Record) -> int:
+        """The octets to keep; how many they are."""
         record.state = COMMITTING
         length = record.encode_into(parts)
         self._account(record.id >> POSITION_BITS, 1, length)
