@@ -20,7 +20,7 @@ from bench.brokers import BrokerFailed, build_of
 from bench.run import interrupted
 from bench.tasks.measures import KILL_PROCESSES, MEASURES
 from bench.tasks.peers import PEERS, SLOTS, Contestant, contestants
-from bench.tasks.report import figure, markdown, show, write_json
+from bench.tasks.report import figure, markdown, measured, show, write_json
 from bench.tasks.results import METRICS, Row
 from bench.tasks.servers import Servers
 from bench.tasks.session import Place
@@ -130,6 +130,14 @@ def measure_all(rows: list[Row], chosen: argparse.Namespace, place: Place, progr
                 measure_one(row, measure, number, place, chosen.tasks, progress)
 
 
+def tell(console: Console, chosen: argparse.Namespace, facts: dict[str, str], rows: list[Row]) -> None:
+    show(console, rows)
+    if chosen.markdown:
+        chosen.markdown.write_text(markdown(facts, rows))
+    if chosen.json:
+        write_json(chosen.json, facts, rows)
+
+
 def bench(stack: ExitStack, console: Console, chosen: argparse.Namespace) -> int:
     def progress(line: str) -> None:
         console.print(line, style="dim", highlight=False, markup=False)
@@ -151,11 +159,8 @@ def bench(stack: ExitStack, console: Console, chosen: argparse.Namespace) -> int
     try:
         measure_all(rows, chosen, place, progress)
     finally:  # it takes an hour and more: what was measured before a Ctrl-C is told too
-        show(console, rows)
-        if chosen.markdown:
-            chosen.markdown.write_text(markdown(facts, rows))
-        if chosen.json:
-            write_json(chosen.json, facts, rows)
+        if measured(rows):
+            tell(console, chosen, facts, rows)
     return 1 if any(row.notes for row in rows) else 0
 
 
