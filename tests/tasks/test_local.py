@@ -19,7 +19,7 @@ import pytest
 from leveret.errors import TaskError
 from leveret.store.lock import DirectoryLock
 from leveret.tasks import WorkQueue, local
-from worker.support import working
+from worker.support import until, working
 
 STARTER = """
 import sys
@@ -191,10 +191,25 @@ def test_a_worker_starts_it_again(project: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(local, "accepts", lambda path: next(still, None) or accepts(path))
         os.kill(killed, signal.SIGKILL)
         next(process for process in local._started if process.pid == killed).wait(60)
-        deadline = time.monotonic() + 30
-        while not accepts(project / ".leveret" / "broker.sock"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: accepts(project / ".leveret" / "broker.sock"))
         note.send(2)
         while (told := done.get(timeout=60)) != 2:  # the kill may have come before the acknowledgement of 1
             assert told == 1
+
+
+def test_a_worker_that_just_missed_it_starts_it_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was killed between the moment when the worker found it and the one when it connects."""
+    accepts = local.accepts
+    done: SimpleQueue[int] = SimpleQueue()
+    work = WorkQueue(default_queue="local")
+    note = work.task(name="note")(done.put)
+    work.broker_url()
+    killed = int((project / ".leveret" / "broker.pid").read_text())
+    os.kill(killed, signal.SIGKILL)
+    next(process for process in local._started if process.pid == killed).wait(60)
+    found = iter([True])
+    monkeypatch.setattr(local, "accepts", lambda path: next(found, None) or accepts(path))
+    with working(work):
+        until(lambda: accepts(project / ".leveret" / "broker.sock"))
+        note.send(1)
+        assert done.get(timeout=60) == 1

@@ -69,7 +69,8 @@ class Connection:
     `on_lost(error)` when the link ends, `on_reconnect()` when all is restored, `on_blocked(blocked, reason)` when the
     broker blocks publishers, and when it does so no more (lets them go on, or the link ends).
 
-    `before_attempt()` is awaited before each attempt to connect again: time to start the broker, if that is ours to do.
+    `before_attempt()` is awaited, however long it takes, before each attempt to connect again: time to start the broker, if that is
+    the program's to do. A LeveretError of its own means that this attempt has failed.
     """
 
     def __init__(
