@@ -45,12 +45,19 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def look(browser: Any, place: Place) -> Iterator[Sight]:
-    """look(path, user=…, width=…, theme=…): a signed-in page. What goes wrong in the browser fails the test."""
+    """look(path, user=…, width=…, theme=…, first=…): a signed-in page. What goes wrong in the browser fails the test; the script
+    `first` runs before the page's own.
+    """
     contexts = []
     troubles: list[str] = []
 
     def look(
-        path: str = "/", user: str | None = "guest", password: str = "guest", width: int = 1280, theme: str = "light"
+        path: str = "/",
+        user: str | None = "guest",
+        password: str = "guest",
+        width: int = 1280,
+        theme: str = "light",
+        first: str = "",
     ) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
         contexts.append(context)
@@ -63,6 +70,8 @@ def look(browser: Any, place: Place) -> Iterator[Sight]:
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda said: troubles.append(said.text) if "Content Security Policy" in said.text else None)
+        if first:
+            page.add_init_script(first)
         page.goto(place.url + path)
         return page
 

@@ -166,6 +166,20 @@ def test_the_keyboard_alone_leads_to_a_queue_and_purges_it(look: Sight, place: P
     assert place.ready("by.keyboard") == 0
 
 
+PRESS_AT_ONCE = """
+new MutationObserver((_, watching) => {
+  if (!document.querySelector("main h1")) return;
+  watching.disconnect();
+  for (const key of ["g", "q"]) dispatchEvent(new KeyboardEvent("keydown", { key }));
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
+def test_a_key_pressed_as_soon_as_the_page_is_there_counts(look: Sight) -> None:
+    page = look("/#/schedules", first=PRESS_AT_ONCE)
+    expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
+
+
 def test_the_question_mark_lists_the_keys_and_escape_ends_it(look: Sight) -> None:
     page = look()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()

@@ -1,5 +1,5 @@
 // Keyboard shortcuts, and the list of them.
-import { Dialog, go, html, useEffect } from "./lib.js";
+import { Dialog, go, html, useLayoutEffect } from "./lib.js";
 
 const WAIT_MS = 1200;
 
@@ -7,17 +7,17 @@ const typing = (target) => target.closest?.("input:not([type=checkbox]), textare
 
 /** g and a letter goes to a place, / to the search box, t switches colours, j and k go through rows. */
 export function useKeys(places, onHelp) {
-  useEffect(() => {
-    let after_g = 0;
+  useLayoutEffect(() => {  // at once: who sees the page may press a key
+    let after_g = -WAIT_MS;
     const pressed = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
       const key = event.key;
-      if (Date.now() - after_g < WAIT_MS) {
-        after_g = 0;
+      if (event.timeStamp - after_g < WAIT_MS) {
+        after_g = -WAIT_MS;
         const place = places.find((one) => one.letter === key);
         if (place) { event.preventDefault(); go(`#/${place.path}`); return; }
       }
-      if (key === "g") after_g = Date.now();
+      if (key === "g") after_g = event.timeStamp;
       else if (key === "?") onHelp();
       else if (key === "t") window.switchTheme();
       else if (key === "/") { event.preventDefault(); document.querySelector("[data-search]")?.focus(); }

@@ -1,5 +1,5 @@
 // Where we are: everything that can be shared is in the address behind the #, as #/queues/%2F/mail?sort=ready.
-import { useEffect, useState } from "../vendor/preact-htm.js";
+import { useLayoutEffect, useState } from "../vendor/preact-htm.js";
 
 export function read(hash = location.hash) {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?");
@@ -26,7 +26,7 @@ export function refine(values) {
 
 export function useRoute() {
   const [route, set] = useState(read());
-  useEffect(() => {
+  useLayoutEffect(() => {  // at once: a link may be followed as soon as it is seen
     const changed = () => set(read());
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
