@@ -54,8 +54,7 @@ class ObservedRunner(Runner):
         on_outcome: Callable[[Message, Outcome], None],
     ) -> None:
         super().__init__(work, options, services, release, overrun)
-        self._threads = _threads(options.threads).serving(self._loop, self._finish_all)
-        self._task_loop = _task_loop()
+        self._hands.use(_threads(options.threads), _task_loop())
         self._on_outcome = on_outcome
 
     def running(self) -> list[str]:

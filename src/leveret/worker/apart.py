@@ -1,7 +1,7 @@
 """Tasks that run in processes of their own: each is born, hears what to do, says how it ended, and dies.
 
 A process that dies before it has said so has crashed: its task alone is charged. One that ends too late, or is not wanted
-any more, is killed. Nobody else notices. Used by runner; the other side of the conversation is forked.
+any more, is killed. Nobody else notices. Used by hands; the other side of the conversation is forked.
 """
 
 from __future__ import annotations

@@ -12,13 +12,14 @@ from leveret.tasks.events import Running
 from leveret.tasks.outcome import TEXT_CHARACTERS_MAX
 from leveret.worker.executor import Job
 from leveret.worker.permits import Permit
+from leveret.worker.pool import Work
 from leveret.worker.waiting import Taken
 
 
 @dataclass(slots=True)
 class Held:
     """`timers` are its time limits; `apart`: it runs in a process of its own; `taken`: it is out of a lane; `permit` is its place
-    of a limit.
+    of a limit; `work`, while it stands by, is what a thread may take.
     """
 
     delivery: Delivery
@@ -28,6 +29,7 @@ class Held:
     taken: Taken | None = None
     permit: Permit | None = None
     apart: bool = False
+    work: Work | None = None
     begun_s: float | None = None
     """By the loop's clock, while it runs."""
     moving: bool = False

@@ -1,4 +1,4 @@
-"""How long tasks take, as far as it decides how they are run and how many are fetched ahead. Plain numbers; used by runner and source.
+"""How long tasks take, as far as it decides how they are run and how many are fetched ahead. Plain numbers; used by hands and source.
 
 brief     most end so soon that waking a thread for each costs more than running them one after the other
 quick     all of late ended so soon that some may wait in this process without keeping another idle

@@ -1,6 +1,6 @@
 """Runs what is delivered: a task begins when a slot is free, and its message is settled when it has ended.
 
-Everything here happens on the worker's event loop but the tasks themselves (pool, apart). Made by worker, called by slots.
+Everything here happens on the worker's event loop; the tasks themselves are in other hands. Made by worker, called by slots.
 """
 
 from __future__ import annotations
@@ -8,17 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from mypy_extensions import mypyc_attr
 
 from leveret.client import Delivery
 from leveret.errors import TimeLimitExceeded
-from leveret.tasks import Cancelled, Done, Message, Outcome, Parked, Progress, TaskContext, WorkQueue
+from leveret.tasks import Cancelled, Handler, Message, Outcome, Parked, Progress, TaskContext, WorkQueue
 from leveret.tasks.events import Running
 from leveret.tasks.expiry import expired
 from leveret.tasks.handler import TimeLimit
@@ -26,18 +23,17 @@ from leveret.tasks.lane import DECLARED_S
 from leveret.tasks.message import CRASHES
 from leveret.worker.apart import Apart
 from leveret.worker.ending import Ending
-from leveret.worker.executor import Job, ended_oddly, find, killed, overran, perform, perform_async
+from leveret.worker.executor import Job, ended_oddly, find, killed, overran
 from leveret.worker.gates import Elsewhere, Entry, Second, Unwanted
+from leveret.worker.hands import Hands
 from leveret.worker.held import Held, Holdings
-from leveret.worker.interrupt import Interrupt
 from leveret.worker.moves import Moves
-from leveret.worker.nursery import NoZygote
 from leveret.worker.options import Options
 from leveret.worker.pace import Pace
 from leveret.worker.permits import Permit
-from leveret.worker.pool import TaskLoop, Threads
 from leveret.worker.services import Services
 from leveret.worker.settle import acknowledge, give_back
+from leveret.worker.standby import Standby
 from leveret.worker.status import Oldest
 from leveret.worker.tally import Tally
 from leveret.worker.telling import Telling
@@ -45,17 +41,13 @@ from leveret.worker.waiting import Taken
 
 log = logging.getLogger("leveret.worker")
 
-SUSPECT: Final = 2
-"""So often a message has come back, and may have killed its worker, that it is run apart. Once says little: what was given back
-without having begun comes back too."""
-
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Runner:
     """`release` makes room for another delivery; `overrun` says that a task has not ended within its hard limit; `busy`, that a
     slot which becomes free is wanted for something else than a lane of that queue.
 
-    With `apart`, tasks that want it have a process each, and so has, if `isolate` says so, what may have killed its worker.
+    `apart`: see hands. With `pass_on`, which says that a task has begun in the slot of one that ended, tasks may stand by.
     """
 
     def __init__(
@@ -67,9 +59,9 @@ class Runner:
         overrun: Callable[[], None],
         busy: Callable[[str], bool] = lambda _: True,
         apart: Apart | None = None,
+        pass_on: Callable[[], None] | None = None,
     ) -> None:
         self._work = work
-        self._options = options
         self._settler = services.settler
         self._answers = services.answers
         self._gates = services.gates
@@ -77,22 +69,16 @@ class Runner:
         self._release = release
         self._overrun = overrun
         self._busy = busy
-        self._apart = apart
+        self._pass_on = pass_on
         self._loop = asyncio.get_running_loop()
         self._telling = Telling(work, services.announcer)
         self._ending = Ending(work, services, self._report)
-        self._threads = Threads(options.threads).serving(self._loop, self._finish_all)
-        self._task_loop = TaskLoop()
-        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
-        self.pace_of_queue: defaultdict[str, Pace] = defaultdict(Pace)
+        self._hands = Hands(options, apart, self._begun, self._finish)
+        self.standby = self._make_standby(options.threads if pass_on is not None and not options.max_tasks else 0)
         self._held = Holdings()
         self._running: dict[str, TaskContext] = {}
         self._moves = Moves()
         self._leaving = 0
-        self._over: deque[tuple[Held, Job, Outcome | None, BaseException | None]] = deque()
-        self._awake = False
-        self.ran = 0
-        """How many tasks have ended here."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.stopping = False
@@ -112,6 +98,15 @@ class Runner:
     @property
     def tally(self) -> Tally:
         return self._telling.tally
+
+    @property
+    def ran(self) -> int:
+        """How many tasks have ended here."""
+        return self._hands.ran
+
+    def pace(self, queue: str) -> Pace:
+        """Of what runs for it."""
+        return self._hands.pace_of_queue[queue]
 
     def cancel(self, id: str) -> None:
         """Somebody cancelled it, or its workflow; it may be running here."""
@@ -146,14 +141,18 @@ class Runner:
         elif message.expires_ms and (late := expired(message, self._work.now())) is not None:
             self._settle(held, late)
         else:
-            limit = handler.settings.time_limit
-            context = TaskContext(message, limit.soft_s if limit else None, self._progress)
-            job = held.job = Job(context, handler, self._work.middleware)
-            self._running[message.id] = context
+            job = self._make_job(held, handler)
             if self._settler.writes or self._gates.concern(message, handler.settings.limits):
                 self._moves.begin(self._enter(held, job))
             else:
-                self._begin(held, job)
+                self._hands.begin(held, job)
+
+    def _make_job(self, held: Held, handler: Handler[..., Any]) -> Job:
+        message, limit = held.message, handler.settings.time_limit
+        context = TaskContext(message, limit.soft_s if limit else None, self._progress)
+        job = held.job = Job(context, handler, self._work.middleware)
+        self._running[message.id] = context
+        return job
 
     async def _enter(self, held: Held, job: Job) -> None:
         message, taken = held.message, held.taken
@@ -175,52 +174,62 @@ class Runner:
         elif isinstance(stop, Unwanted) or job.context.cancelled:
             self._settle(held, Cancelled())
         else:
-            self._begin(held, job)
-
-    def _begin(self, held: Held, job: Job) -> None:
-        must = job.handler.settings.process or self._options.process_per_task
-        suspect = self._options.isolate and job.message.crashes >= SUSPECT
-        if self._apart is not None and (must or suspect):
-            held.apart = True
-            self._apart.submit(job, must, partial(self._begun, held, job), partial(self._ended_apart, held, job))
-        else:
-            self._begin_here(held, job)
-
-    def _begin_here(self, held: Held, job: Job) -> None:
-        if job.handler.settings.time_limit is not None and not job.handler.is_async:
-            job.interrupt = Interrupt()
-        try:
-            self._submit(held, job)
-        except RuntimeError as error:  # no thread to be had
-            self._settle(held, ended_oddly(job, error))
-            return
-        self._begun(held, job)
+            self._hands.begin(held, job)
 
     def _begun(self, held: Held, job: Job) -> None:
-        held.begun_s = self._loop.time()
+        if self._pass_on is not None and self.standby.took(held):
+            self._hold(held)
+            self._pass_on()
         self._telling.started(held.message)
         limit = job.handler.settings.time_limit
         if limit is not None:
             held.timers = self._limit(held, job, limit)
 
     def _limit(self, held: Held, job: Job, limit: TimeLimit) -> tuple[asyncio.TimerHandle, ...]:
-        later = self._loop.call_later
-        hard = later(limit.hard_s, self._too_long, held, job, limit.hard_s)
+        at, begun_s = self._loop.call_at, held.begun_s or self._loop.time()
+        hard = at(begun_s + limit.hard_s, self._too_long, held, job, limit.hard_s)
         if job.interrupt is None:  # an async task, or one apart, sees to its soft limit itself
             return (hard,)
-        return hard, later(limit.soft_s, job.interrupt.throw, TimeLimitExceeded)
-
-    def _submit(self, held: Held, job: Job) -> None:
-        if job.handler.is_async:
-            self._task_loop.submit(perform_async(job)).add_done_callback(partial(self._ended_async, held, job))
-        else:
-            brief = self._paces[job.handler.name].brief
-            self._threads.submit(partial(perform, job), partial(self._ended, held, job), brief)
+        return hard, at(begun_s + limit.soft_s, job.interrupt.throw, TimeLimitExceeded)
 
     def _progress(self, message: Message, progress: Progress) -> None:
         """On the thread of the task."""
         self._answers.progress(message, progress)
         self._telling.progress(message, progress)
+
+    # ---- standing by
+
+    def _make_standby(self, number: int) -> Standby:
+        handlers = (*self._work.tasks.values(), *self._work.consumers.values())
+        never = {handler.queue for handler in handlers if handler.is_async}
+        return Standby(number, self._hands, self._prepare, self._begin_prepared, self._drop, never)
+
+    def _prepare(self, queue: str, delivery: Delivery) -> Held | None:
+        """None if more is to be seen to before it begins than a thread can."""
+        message = Message.of(queue, delivery)
+        handler = find(self._work, message)
+        if isinstance(handler, Parked) or handler.is_async or delivery.lost or delivery.redelivered:
+            return None
+        if message.ticket or message.wait_ms or message.expires_ms or self._settler.writes:
+            return None
+        if self._gates.concern(message, handler.settings.limits):
+            return None
+        held = Held(delivery, message)
+        if self._hands.needs_process(self._make_job(held, handler)):
+            self._drop(held)
+            return None
+        return held
+
+    def _begin_prepared(self, held: Held) -> None:
+        assert held.job is not None
+        self._hold(held)
+        if held.job.context.cancelled:
+            self._settle(held, Cancelled())
+        else:
+            self._hands.begin(held, held.job)
+
+    def _drop(self, held: Held) -> None:
+        self._running.pop(held.message.id, None)
 
     # ---- lanes
 
@@ -276,42 +285,10 @@ class Runner:
 
     # ---- the end
 
-    def _ended_apart(self, held: Held, job: Job, task: asyncio.Task[Outcome]) -> None:
-        if task.cancelled() or held.moving:  # it is given back, or was killed for its time
-            self.ran += 1
-            return
-        error = task.exception()
-        if isinstance(error, NoZygote):
-            held.apart = False
-            self._begin_here(held, job)
-        else:
-            self._finish(held, job, None if error is not None else task.result(), error)
-
-    def _ended_async(self, held: Held, job: Job, future: Future[Outcome]) -> None:
-        if future.cancelled():
-            self._ended(held, job, None, asyncio.CancelledError("the task cancelled itself"))
-        else:
-            error = future.exception()
-            self._ended(held, job, None if error is not None else future.result(), error)
-
-    def _ended(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
-        """On the thread of the task. The loop is woken once for all that end before it looks."""
-        self._over.append((held, job, outcome, error))
-        if not self._awake and not self._threads.looks and not self._loop.is_closed():
-            self._awake = True
-            self._loop.call_soon_threadsafe(self._finish_all)
-
-    def _finish_all(self) -> None:
-        self._awake = False
-        for _ in range(len(self._over)):
-            self._finish(*self._over.popleft())
-
     def _finish(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
-        self.ran += 1
-        if isinstance(outcome, Done):
-            self._paces[job.handler.name].took(outcome.took_s)
-            self.pace_of_queue[job.message.queue].took(outcome.took_s)
-        if held.moving or held not in self._held:
+        if outcome is None and error is None:  # its connection was lost before its turn came
+            self._forget(held)
+        elif held.moving or held not in self._held:
             log.warning("task=%s id=%s ended after it was given up", job.message.task, job.message.id)
         elif isinstance(error, asyncio.CancelledError) and self.stopping:
             log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)
@@ -324,8 +301,7 @@ class Runner:
     def _too_long(self, held: Held, job: Job, limit_s: float) -> None:
         """A thread cannot be ended but with the process."""
         log.error("task=%s id=%s overran its hard time limit of %g s", job.message.task, job.message.id, limit_s)
-        if held.apart and self._apart is not None:
-            self._apart.kill(job)
+        if self._hands.kill(held, job):
             self._settle(held, killed(job, limit_s))
         else:
             self._settle(held, overran(job, limit_s))
@@ -381,7 +357,7 @@ class Runner:
         """What still runs is cancelled, if it can be, and goes back to its queue, not charged with a crash."""
         self.stopping = True
         self._telling.close()
-        await asyncio.gather(self._task_loop.cancel(), self.end_apart())
+        await self._hands.cancel()
         for held in self._held:
             if held.job is not None and not held.moving:
                 self._move(held, self._settler.put_back(held.delivery, held.message))
@@ -390,9 +366,4 @@ class Runner:
     async def clean_up(self, within_s: float) -> None:
         """What async providers keep for the process, on the loop of the tasks."""
         if self._work.providers.waiting:
-            leaving = self._task_loop.submit(self._work.providers.leave_loop())
-            await asyncio.wait((asyncio.wrap_future(leaving),), timeout=within_s)
-
-    async def end_apart(self) -> None:
-        if self._apart is not None:
-            await self._apart.end()
+            await self._hands.on_task_loop(self._work.providers.leave_loop(), within_s)
