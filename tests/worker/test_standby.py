@@ -226,13 +226,13 @@ class Tasks:
         self.queue = queue
         self.began: SimpleQueue[str] = SimpleQueue()
         self.gate = threading.Semaphore(0)
-        self.ran: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self.ran: SimpleQueue[str] = SimpleQueue()
         self.hold = self.work.task(name="hold")(self._hold)
 
     def _hold(self, name: str) -> None:
         self.began.put(name)
         assert self.gate.acquire(timeout=WITHIN_S)
-        self.ran.put((name, current_task().message.crashes))
+        self.ran.put(name)
 
     def send(self, *names: str) -> None:
         for name in names:
@@ -241,8 +241,7 @@ class Tasks:
     def next(self) -> str:
         return self.began.get(timeout=WITHIN_S)
 
-    def ended(self, number: int) -> list[tuple[str, int]]:
-        """Names and crashes."""
+    def ended(self, number: int) -> list[str]:
         return [self.ran.get(timeout=WITHIN_S) for _ in range(number)]
 
 
@@ -315,7 +314,7 @@ def test_a_thread_begins_the_next_task_without_the_loop_and_then_it_is_seen_to_r
         assert until(lambda: handles[0].id in running(worker))
         assert running(worker) == [handles[0].id]
         tasks.gate.release(2)
-        assert [name for name, _ in tasks.ended(3)] == ["a", "b", "c"]
+        assert tasks.ended(3) == ["a", "b", "c"]
     until_ready(channel, tasks.queue, 0)
 
 
@@ -332,7 +331,7 @@ def test_what_is_cancelled_while_it_stands_by_never_runs(tasks: Tasks) -> None:
             tasks.gate.release()
             until(lambda: held.begun_s is not None)
         tasks.gate.release()
-        assert tasks.ended(2) == [("a", 0), ("c", 0)]
+        assert tasks.ended(2) == ["a", "c"]
         until(lambda: not running(worker))
 
 
@@ -344,11 +343,11 @@ def test_a_pause_takes_back_what_stands_by(tasks: Tasks, channel: BlockingChanne
         until_ready(channel, tasks.queue, 4)
         assert not standing(worker)
         tasks.gate.release(2)
-        assert sorted(tasks.ended(2)) == [("a", 0), ("b", 0)]
+        assert sorted(tasks.ended(2)) == ["a", "b"]
         assert tasks.began.empty()
         tasks.work.resume(tasks.queue)
         tasks.gate.release(4)
-        assert sorted(name for name, _ in tasks.ended(4)) == list("cdef")
+        assert sorted(tasks.ended(4)) == list("cdef")
 
 
 def test_a_worker_that_stops_gives_back_what_stands_by(tasks: Tasks, channel: BlockingChannel) -> None:
@@ -358,7 +357,7 @@ def test_a_worker_that_stops_gives_back_what_stands_by(tasks: Tasks, channel: Bl
         worker._loop.call_soon_threadsafe(worker.stop)
         until_ready(channel, tasks.queue, 4)
         tasks.gate.release(2)
-        assert sorted(tasks.ended(2)) == [("a", 0), ("b", 0)]
+        assert sorted(tasks.ended(2)) == ["a", "b"]
     assert tasks.began.empty()
     until_ready(channel, tasks.queue, 4)
 
@@ -385,8 +384,7 @@ def test_what_was_lost_with_its_connection_is_not_run_twice(tasks: Tasks, channe
         threads = worker._runner._hands._threads
         until(lambda: not threads._reserved and not threads._awake)
         look.set()
-        names = [name for name, _ in tasks.ended(4)]
-        assert sorted(names) == ["a", "a", "b", "c"], "only what ran when it was lost comes twice"
+        assert sorted(tasks.ended(4)) == ["a", "a", "b", "c"], "only what ran when it was lost comes twice"
         until(lambda: worker._slots.free == 1 and not running(worker) and not standing(worker))
     assert tasks.ran.empty()
     until_ready(channel, tasks.queue, 0)
@@ -400,7 +398,7 @@ def test_who_stands_by_behind_a_long_task_goes_to_an_idle_worker(broker: Broker,
         with working(others.work, threads=1):
             assert others.next() == "b"
             others.gate.release()
-            assert [name for name, _ in others.ended(1)] == ["b"]
+            assert others.ended(1) == ["b"]
         assert not standing(worker)
         tasks.gate.release()
 
@@ -460,7 +458,7 @@ def test_what_came_back_is_written_down_before_it_begins(tasks: Tasks) -> None:
         delivery.redelivered = False
         assert worker._runner._prepare(tasks.queue, delivery) is not None
         tasks.gate.release(2)
-        assert [name for name, _ in tasks.ended(2)] == ["a", "b"]
+        assert tasks.ended(2) == ["a", "b"]
 
 
 def test_a_worker_for_so_many_tasks_runs_no_more(tasks: Tasks) -> None:
@@ -469,7 +467,7 @@ def test_a_worker_for_so_many_tasks_runs_no_more(tasks: Tasks) -> None:
         until(lambda: worker._slots.crowded(tasks.queue))
         assert not standing(worker)
         tasks.gate.release(4)
-        assert [name for name, _ in tasks.ended(4)] == list("abcd")
+        assert tasks.ended(4) == list("abcd")
 
 
 def test_never_more_run_than_there_are_slots_and_all_slots_are_free_again(broker: Broker, name: str) -> None:
