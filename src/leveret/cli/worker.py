@@ -28,6 +28,27 @@ A second signal gives back at once what runs, a third kills. SIGTSTP (Ctrl-Z): t
 for SIGTERM. docs/workers.md tells more."""
 
 
+WIDTH: Final = 80
+"""Where the terminal does not say how wide it is."""
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """One is made for each option, and would ask shutil for the width, which takes longer to load than all options to be told."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size().columns or WIDTH
+    except OSError:  # the output is no terminal
+        return WIDTH
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """In one line, as the other commands do."""
@@ -53,7 +74,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="leveret worker",
         description=ABOUT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         argument_default=argparse.SUPPRESS,  # options has the defaults
         allow_abbrev=False,
     )

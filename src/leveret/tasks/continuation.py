@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
@@ -78,21 +77,17 @@ class Result(msgspec.Struct, tag_field="kind", tag="result"):
     value: msgspec.Raw
 
 
-_bodies: Final = msgspec.json.Decoder(Body)
-_in_groups: Final = msgspec.json.Decoder(Plan | Result)
-
-
 def read_next(body: bytes) -> list[Step]:
     """TaskError if it is no such JSON."""
     try:
-        return list(_bodies.decode(body).next)
+        return list(msgspec.json.decode(body, type=Body).next)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise TaskError(f"what comes next in the workflow cannot be read: {error}") from None
 
 
 def read_in_group(body: bytes) -> Plan | Result:
     """msgspec.MsgspecError if it is neither."""
-    content: Plan | Result = _in_groups.decode(body)
+    content: Plan | Result = msgspec.json.decode(body, type=Plan | Result)
     return content
 
 

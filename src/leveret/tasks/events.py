@@ -9,6 +9,7 @@ No I/O. Made by worker/announcer, read by listener.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -169,12 +170,16 @@ class Beat(Event, frozen=True, kw_only=True, tag="worker"):
 
 AnyEvent = Started | Progressed | Succeeded | Failed | Retried | Parked | Cancelled | Beat
 
-_events: Final = msgspec.json.Decoder(list[AnyEvent])
-
 
 def read(body: bytes) -> list[AnyEvent]:
     """msgspec.DecodeError if it is none that this version knows."""
-    return _events.decode(body)
+    return _decoder().decode(body)
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[list[AnyEvent]]:
+    """Not made by workers, who only write events: it takes a while."""
+    return msgspec.json.Decoder(list[AnyEvent])
 
 
 def kind_of(event: Event) -> str:

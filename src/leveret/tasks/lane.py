@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from leveret.client import BasicProperties
@@ -41,13 +40,15 @@ DECLARED_S: Final = UNUSED_MS / 4000
 """A process that declared it so long ago does so again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane(Queue):
+class Lane(Queue, frozen=True):
     """`home` is the queue that its messages belong to; `task` and `headers` are its ticket's, for the worker to know the limit."""
 
     home: str = ""
     task: str = ""
-    headers: Mapping[str, object] = field(default_factory=dict, hash=False)
+    headers: Mapping[str, object] = {}
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @classmethod
     def of(cls, home: str, kind: str, *words: str, task: str = "", headers: Mapping[str, object] = {}) -> Self:

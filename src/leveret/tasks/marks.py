@@ -12,7 +12,6 @@ Used by orders and the worker.
 from __future__ import annotations
 
 import logging
-from hashlib import sha256
 from typing import Any, Final
 
 from leveret.client import Channel, Connection, StandingChannel
@@ -30,7 +29,11 @@ NAME_BYTES_MAX: Final = 180
 def mark_of(prefix: str, what: str) -> str:
     """The name of a mark: `prefix` and what is marked, or its hash if that is too long."""
     name = prefix + what
-    return name if len(name.encode()) <= NAME_BYTES_MAX else f"{prefix}={sha256(what.encode()).hexdigest()}"
+    if len(name.encode()) <= NAME_BYTES_MAX:
+        return name
+    from hashlib import sha256  # which loads OpenSSL, and most names are short
+
+    return f"{prefix}={sha256(what.encode()).hexdigest()}"
 
 
 async def put(connection: Connection, name: str, about: dict[str, Any]) -> None:

@@ -34,12 +34,9 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.workers is None or worker in self.workers
 
 
-_orders: Final = msgspec.json.Decoder(Order)
-
-
 def read_order(body: bytes) -> Order:
     """msgspec.DecodeError if it is none."""
-    return _orders.decode(body)
+    return msgspec.json.decode(body, type=Order)
 
 
 async def tell(connection: Connection, order: Order, timeout_s: float = SEND_S) -> None:

@@ -56,10 +56,6 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Error | None = None
 
 
-_answers: Final = msgspec.json.Decoder(Answer)
-_progress: Final = msgspec.json.Decoder(Progress)
-
-
 class Reply:
     """What is awaited of one task. Forgotten when nobody holds it any more."""
 
@@ -115,7 +111,7 @@ class Replies:
     def _take(self, delivery: Delivery) -> None:
         try:
             properties = delivery.properties
-            decoder = _progress if properties.type == PROGRESS else _answers
-            self.tell(properties.correlation_id or "", decoder.decode(delivery.body))
+            kind: type[Answer | Progress] = Progress if properties.type == PROGRESS else Answer
+            self.tell(properties.correlation_id or "", msgspec.json.decode(delivery.body, type=kind))
         except (CodecError, msgspec.DecodeError) as error:
             log.warning("an answer cannot be read: %s", error)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from leveret.client import Connection
 from leveret.errors import ChannelError, LeveretError, TaskError
@@ -35,8 +36,7 @@ GIVEN_BACK_MAX: Final = 1000
 """Quorum queues of RabbitMQ count what is only given back, too; the limit of 20 that it sets by itself would lose tasks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(msgspec.Struct, frozen=True):
     """What a program says of one of its queues.
 
     `priorities`: how many it knows; a message with a higher one goes before those with lower ones. `weight`: how many of

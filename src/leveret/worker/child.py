@@ -7,6 +7,7 @@ only.
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -35,6 +36,8 @@ def main(arguments: list[str]) -> int:
 
 def live(app: str, options: Options, url: str | None, tie: Tie) -> int:
     """The exit code. The program is loaded here."""
+    gc.freeze()
+    gc.enable()
     setproctitle.setproctitle(f"leveret: worker {app}")
     _take_input_away()
     if isinstance(sys.stdout, io.TextIOWrapper):

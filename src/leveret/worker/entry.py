@@ -60,6 +60,7 @@ def _supervise(app: str, url: str | None, options: Options, children: Sequence[S
     from leveret.worker import lines
     from leveret.worker.supervisor import Supervisor
 
+    gc.enable()
     lines.set_up(options)
     try:
         return Supervisor(app, options, environment_for(url), children).run()

@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from leveret.errors import TaskCancelled, TaskCrashed, TaskError, TimeLimitExceeded
@@ -50,22 +49,32 @@ OWN_FRAMES: Final = 1
 """A traceback begins in the function that caught the error, which is this module's."""
 
 
-@dataclass(slots=True, eq=False)
 class Job:
     """A message on its way, and who takes it. `interrupt` reaches the thread of a plain function while that runs, if it has
     a time limit."""
 
-    context: TaskContext
-    handler: Handler[..., Any]
-    middleware: tuple[Middleware, ...] = ()
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    clock: Callable[[], float] = time.monotonic
-    interrupt: Interrupt | None = None
-    entered: int = 0
-    """So many of the middleware have let it in, and are told how it ended."""
-    error: BaseException | None = None
-    """What it raised, until they have been told."""
+    __slots__ = ("args", "clock", "context", "entered", "error", "handler", "interrupt", "kwargs", "middleware")
+
+    def __init__(
+        self,
+        context: TaskContext,
+        handler: Handler[..., Any],
+        middleware: tuple[Middleware, ...] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        interrupt: Interrupt | None = None,
+    ) -> None:
+        self.context = context
+        self.handler = handler
+        self.middleware = middleware
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.clock = clock
+        self.interrupt = interrupt
+        self.entered = 0
+        """So many of the middleware have let it in, and are told how it ended."""
+        self.error: BaseException | None = None
+        """What it raised, until they have been told."""
 
     @property
     def message(self) -> Message:

@@ -103,9 +103,6 @@ class End(msgspec.Struct, tag="end"):
 
 Said = Step | End
 
-_orders: Final = msgspec.msgpack.Decoder(Order)
-_said: Final = msgspec.msgpack.Decoder(Said)
-
 
 def frame(content: Order | Said) -> bytes:
     data = msgspec.msgpack.encode(content)
@@ -114,13 +111,14 @@ def frame(content: Order | Said) -> bytes:
 
 def read_said(data: bytes) -> Said:
     """msgspec.MsgspecError if it is nothing of the kind."""
-    said: Said = _said.decode(data)
+    said: Said = msgspec.msgpack.decode(data, type=Said)
     return said
 
 
 def receive_order(talk: socket.socket) -> Order:
     """EOFError if the worker is gone."""
-    return _orders.decode(_exactly(talk, int.from_bytes(_exactly(talk, LENGTH_BYTES), "big")))
+    data = _exactly(talk, int.from_bytes(_exactly(talk, LENGTH_BYTES), "big"))
+    return msgspec.msgpack.decode(data, type=Order)
 
 
 def _exactly(talk: socket.socket, size: int) -> bytes:

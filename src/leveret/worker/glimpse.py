@@ -6,7 +6,6 @@ No code of the program's own is run for it: the repr of an object may ask a data
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -85,4 +84,8 @@ def _some(pieces: Iterable[str], number: int, depth: int) -> str:
 def _fields(kind: type) -> tuple[str, ...] | None:
     if issubclass(kind, msgspec.Struct):
         return kind.__struct_fields__
+    if not hasattr(kind, "__dataclass_fields__"):
+        return None
+    from dataclasses import fields, is_dataclass  # which a worker whose program has none never loads
+
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None

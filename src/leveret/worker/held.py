@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from leveret.client import Delivery
 from leveret.tasks import Message, TaskContext
@@ -16,24 +15,28 @@ from leveret.worker.pool import Work
 from leveret.worker.waiting import Taken
 
 
-@dataclass(slots=True)
 class Held:
     """`timers` are its time limits; `apart`: it runs in a process of its own; `taken`: it is out of a lane; `permit` is its place
     of a limit; `work`, while it stands by, is what a thread may take.
     """
 
-    delivery: Delivery
-    message: Message
-    job: Job | None = None
-    timers: tuple[asyncio.TimerHandle, ...] = ()
-    taken: Taken | None = None
-    permit: Permit | None = None
-    apart: bool = False
-    work: Work | None = None
-    begun_s: float | None = None
-    """By the loop's clock, while it runs."""
-    moving: bool = False
-    """Its end is decided: what its task still says comes too late."""
+    __slots__ = ("apart", "begun_s", "delivery", "job", "message", "moving", "permit", "taken", "timers", "work")
+
+    def __init__(
+        self, delivery: Delivery, message: Message, taken: Taken | None = None, permit: Permit | None = None
+    ) -> None:
+        self.delivery = delivery
+        self.message = message
+        self.taken = taken
+        self.permit = permit
+        self.job: Job | None = None
+        self.timers: tuple[asyncio.TimerHandle, ...] = ()
+        self.apart = False
+        self.work: Work | None = None
+        self.begun_s: float | None = None
+        """By the loop's clock, while it runs."""
+        self.moving = False
+        """Its end is decided: what its task still says comes too late."""
 
 
 class Holdings:

@@ -60,9 +60,6 @@ class Said(msgspec.Struct):
     status: int | None = None
 
 
-_said: Final = msgspec.json.Decoder(Said)
-
-
 class Nursery:
     """`keep`: the zygote is kept for what is to come, however long that takes."""
 
@@ -194,7 +191,7 @@ class Nursery:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._take(_said.decode(line))
+            self._take(msgspec.json.decode(line, type=Said))
 
     def _take(self, said: Said) -> None:
         if said.ready:

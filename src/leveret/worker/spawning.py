@@ -8,13 +8,14 @@ Used by entry and place; what runs in the child is worker/child.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from leveret.worker.options import URL_VARIABLE, Options
 
@@ -105,7 +106,7 @@ def spawn(app: str, options: Options, environment: Mapping[str, str], place: int
                 "-m",
                 "leveret.worker.child",
                 app,
-                json.dumps(options),
+                msgspec.json.encode(options).decode(),
                 str(tie.pipe),
                 str(place),
             ],

@@ -66,12 +66,9 @@ def without_password(url: str) -> str:
     return parts._replace(netloc=f"{user.partition(':')[0]}:***{at}{place}").geturl()
 
 
-_statuses: Final = msgspec.json.Decoder(Status)
-
-
 def read_status(line: bytes) -> Status:
     """msgspec.MsgspecError if it is none."""
-    return _statuses.decode(line)
+    return msgspec.json.decode(line, type=Status)
 
 
 class Reporter:
