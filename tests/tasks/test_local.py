@@ -16,6 +16,7 @@ from queue import SimpleQueue
 
 import pytest
 
+from leveret.client.blocking import connect_blocking
 from leveret.errors import TaskError
 from leveret.store.lock import DirectoryLock
 from leveret.tasks import WorkQueue, local
@@ -195,6 +196,40 @@ def test_a_worker_starts_it_again(project: Path, monkeypatch: pytest.MonkeyPatch
         note.send(2)
         while (told := done.get(timeout=60)) != 2:  # the kill may have come before the acknowledgement of 1
             assert told == 1
+
+
+@pytest.mark.parametrize("lies", [0, 3])
+def test_a_sender_starts_it_again(project: Path, monkeypatch: pytest.MonkeyPatch, lies: int) -> None:
+    """Its message is in the queue when `send` returns, whatever the first who looked have seen."""
+    accepts = local.accepts
+    work = WorkQueue(default_queue="local")
+    note = work.task(name="note")(lambda number: None)
+    note.send(1)
+    killed = int((project / ".leveret" / "broker.pid").read_text())
+    still = iter([True] * lies)
+    monkeypatch.setattr(local, "accepts", lambda path: next(still, None) or accepts(path))
+    os.kill(killed, signal.SIGKILL)
+    next(process for process in local._started if process.pid == killed).wait(60)
+    until(lambda: not work._sender._mine().ready)
+    note.send(2)
+    with connect_blocking(work.broker_url()) as connection:
+        assert connection.channel().queue_declare("local", passive=True).messages == 2
+    work.close()
+
+
+def test_a_local_broker_that_nobody_waits_for_is_left_alone(project: Path) -> None:
+    work = WorkQueue(default_queue="local")
+    work.task(name="note")(lambda number: None).send(1)
+    opened = work._sender._mine()
+    looked: SimpleQueue[str] = SimpleQueue()
+    opened._url = lambda: looked.put("looked") or local.broker_url(None)
+    assert opened.connection is not None
+    started = len(local._started)
+    end_broker(project)
+    core = opened.connection.core
+    until(lambda: core._attempts >= 3)
+    assert looked.empty() and len(local._started) == started
+    work.close()
 
 
 def test_a_worker_that_just_missed_it_starts_it_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

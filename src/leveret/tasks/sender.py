@@ -56,7 +56,9 @@ HARDER: Final = (_NotNow, Nacked, Unroutable)
 class _Open:
     """What one process has open."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: Callable[[], str]) -> None:
+        self._url = url
+        self._waiting = 0
         self.lock = threading.Lock()
         self.thread: LoopThread | None = None
         self.connection: BlockingConnection | None = None
@@ -120,8 +122,18 @@ class _Open:
         """Wait for a connection in all the time there is; a verb would wait for it no longer than for a reply. What is left then."""
         assert self.connection is not None
         until_s = _now_s() + timeout_s
-        await bounded(self.connection.core.established(), timeout_s, "a connection to the broker")
+        self._waiting += 1
+        try:
+            await bounded(self.connection.core.established(), timeout_s, "a connection to the broker")
+        finally:
+            self._waiting -= 1
         return max(0.0, until_s - _now_s())
+
+    async def revive(self) -> None:
+        """Before each attempt to connect again: a local broker may have to be started, if anybody waits for it. One that was just
+        killed may have seemed to listen when it was looked for."""
+        if self._waiting:
+            await asyncio.to_thread(self._url)
 
     async def _refused(self, parcel: Parcel) -> Exception | None:
         try:
@@ -247,7 +259,7 @@ class Sender:
 
     def _mine(self) -> _Open:
         pid = os.getpid()
-        return self._open.get(pid) or self._open.setdefault(pid, _Open())
+        return self._open.get(pid) or self._open.setdefault(pid, _Open(self._url))
 
     def _ready(self) -> tuple[_Open, LoopThread]:
         mine = self._mine()
@@ -256,6 +268,7 @@ class Sender:
                 mine.connection = connect_blocking(self._url(), name=self._name)
                 mine.thread = loop_thread()
                 core = mine.connection.core
+                core.before_attempt = mine.revive
                 mine.outbox = Outbox(core, self._queue)
                 mine.lanes = Lanes(core, mine.outbox)
                 mine.locks = Locks(core)
