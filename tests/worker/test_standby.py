@@ -93,8 +93,8 @@ class Given:
         return self.name
 
 
-class Ready:
-    """A standby that takes all queues but some, up to two at once; the test is the thread."""
+class Ready(Standby):
+    """Takes all queues but some, up to two at once; the test is the thread."""
 
     def __init__(self, *refused: str) -> None:
         self.standing: list[tuple[str, Delivery]] = []
@@ -138,8 +138,7 @@ class Hall:
     started: list[Delivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        standby = cast(Standby, self.ready)
-        self.slots = Slots(self.number, lambda _, delivery: self.started.append(delivery), standby=standby)
+        self.slots = Slots(self.number, lambda _, delivery: self.started.append(delivery), standby=self.ready)
 
     def offer(self, queue: str, *names: str) -> None:
         for name in names:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from mypy_extensions import mypyc_attr
+
 from leveret.client import Delivery
 from leveret.worker.hands import Hands
 from leveret.worker.held import Held
@@ -18,6 +20,7 @@ Prepare = Callable[[str, Delivery], Held | None]
 """Makes one of a queue ready, with its job; None if it cannot begin without the loop."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Standby:
     """For at most `number` at once. `begin` begins one now, `drop` forgets one that was made ready."""
 
