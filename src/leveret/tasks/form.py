@@ -71,9 +71,10 @@ class Form:
         args, named = astuple(call.args), astuple(call.kwargs)
         while args and args[-1] is NOTHING:
             args = args[:-1]
-        given = {name: value for name, value in zip(self._names, named, strict=True) if value is not NOTHING}
-        if given:
-            return self._bound(args, given)
+        for value in named:
+            if value is not NOTHING:
+                pairs = zip(self._names, named, strict=True)
+                return self._bound(args, {name: value for name, value in pairs if value is not NOTHING})
         return None if len(args) < self._required or self._only_named else (args, {})
 
     def _bound(self, args: tuple[Any, ...], given: dict[str, Any]) -> Arguments | None:

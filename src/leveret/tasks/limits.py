@@ -125,7 +125,9 @@ class Limits(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         """Whether anything is said."""
-        return any(one is not None for one in (self.concurrency, self.rate, self.unique, self.fair))
+        if self.concurrency is not None or self.rate is not None:
+            return True
+        return self.unique is not None or self.fair is not None
 
     def check(self, task: str, signature: Signature) -> None:
         """TaskError if one of the keys is no parameter."""

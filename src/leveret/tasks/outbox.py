@@ -27,7 +27,7 @@ TOGETHER: Final = 500
 """Of many messages so many are written before it is asked whether the broker takes more."""
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class Parcel(msgspec.Struct, frozen=True, gc=False):
     """A message and its queue, where it is to be `delay_ms` from now; or, without a delay, beside it in a `lane` (tasks/lanes).
 
     `lock`: it is sent only if it can have that (tasks/locks).
@@ -41,7 +41,7 @@ class Parcel(msgspec.Struct, frozen=True):
     lock: Lock | None = None
 
 
-class Way(msgspec.Struct, frozen=True):
+class Way(msgspec.Struct, frozen=True, gc=False):
     """How a parcel is published."""
 
     exchange: str

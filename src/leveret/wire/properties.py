@@ -11,7 +11,6 @@ from math import floor
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import astuple
 
 from leveret.errors import CodecError
 from leveret.wire.values import decode_shortstr, decode_table, encode_shortstr, encode_table
@@ -75,29 +74,69 @@ def _read_time(data: bytes, pos: int) -> tuple[datetime | int, int]:
         return seconds, end
 
 
-_KINDS: Final[dict[str, tuple[Callable[[Any], bytes], Callable[[bytes, int], tuple[Any, int]]]]] = {
-    "headers": (encode_table, decode_table),
-    "delivery_mode": (_write_octet, _read_octet),
-    "priority": (_write_octet, _read_octet),
-    "timestamp": (_write_time, _read_time),
+_READERS: Final[dict[str, Callable[[bytes, int], tuple[Any, int]]]] = {
+    "headers": decode_table,
+    "delivery_mode": _read_octet,
+    "priority": _read_octet,
+    "timestamp": _read_time,
 }
 _NAMES: Final = BasicProperties.__struct_fields__
 """In the order of their flags, from bit 15 down."""
 
 _FIELDS: Final = tuple(
-    (1 << (15 - place), *_KINDS.get(name, (encode_shortstr, decode_shortstr)), name)
-    for place, name in enumerate(_NAMES)
+    (1 << (15 - place), _READERS.get(name, decode_shortstr), name) for place, name in enumerate(_NAMES)
 )
 
 
 def encode_properties(properties: BasicProperties) -> bytes:
-    """Flags and values: what follows the first 12 octets of a header frame's payload."""
+    """Flags and values: what follows the first 12 octets of a header frame's payload.
+
+    Written out, where a loop over the fields takes half as long again: every publish goes through here.
+    """
     flags = 0
     parts = [b""]
-    for (flag, write, _, _), value in zip(_FIELDS, astuple(properties), strict=True):
-        if value is not None:
-            flags |= flag
-            parts.append(write(value))
+    if (text := properties.content_type) is not None:
+        flags |= 0x8000
+        parts.append(encode_shortstr(text))
+    if (text := properties.content_encoding) is not None:
+        flags |= 0x4000
+        parts.append(encode_shortstr(text))
+    if (headers := properties.headers) is not None:
+        flags |= 0x2000
+        parts.append(encode_table(headers))
+    if (octet := properties.delivery_mode) is not None:
+        flags |= 0x1000
+        parts.append(_write_octet(octet))
+    if (octet := properties.priority) is not None:
+        flags |= 0x0800
+        parts.append(_write_octet(octet))
+    if (text := properties.correlation_id) is not None:
+        flags |= 0x0400
+        parts.append(encode_shortstr(text))
+    if (text := properties.reply_to) is not None:
+        flags |= 0x0200
+        parts.append(encode_shortstr(text))
+    if (text := properties.expiration) is not None:
+        flags |= 0x0100
+        parts.append(encode_shortstr(text))
+    if (text := properties.message_id) is not None:
+        flags |= 0x0080
+        parts.append(encode_shortstr(text))
+    if (time := properties.timestamp) is not None:
+        flags |= 0x0040
+        parts.append(_write_time(time))
+    if (text := properties.type) is not None:
+        flags |= 0x0020
+        parts.append(encode_shortstr(text))
+    if (text := properties.user_id) is not None:
+        flags |= 0x0010
+        parts.append(encode_shortstr(text))
+    if (text := properties.app_id) is not None:
+        flags |= 0x0008
+        parts.append(encode_shortstr(text))
+    if (text := properties.cluster_id) is not None:
+        flags |= 0x0004
+        parts.append(encode_shortstr(text))
     parts[0] = flags.to_bytes(2, "big")
     return b"".join(parts)
 
@@ -106,7 +145,7 @@ def decode_properties(data: bytes, start: int = 0) -> BasicProperties:
     """The properties whose flags stand at `start` (12 in a header frame's payload). Malformed: CodecError."""
     flags, pos = _flags(data, start)
     values: dict[str, Any] = {}
-    for flag, _, read, name in _FIELDS:
+    for flag, read, name in _FIELDS:
         if flags & flag:
             values[name], pos = read(data, pos)
     return BasicProperties(**values)
