@@ -16,7 +16,7 @@ from leveret.worker.options import FORKS_ARE_SAFE
 from worker.support import MAIN, WITHIN_S, Program
 
 LOOKS = """
-import atexit, logging, multiprocessing, threading, time
+import atexit, gc, logging, multiprocessing, threading, time
 
 LOADED_BY = os.getpid()
 atexit.register(tell, "goodbye", LOADED_BY)
@@ -33,6 +33,10 @@ def origin() -> None:
     tell("origin", "new" if sys.flags.safe_path else "forked")
 
 @work.task
+def collecting() -> None:
+    tell("collecting", gc.isenabled())
+
+@work.task
 def elsewhere() -> None:
     process = multiprocessing.get_context("spawn").Process(target=print)
     process.start()
@@ -46,6 +50,14 @@ LEAN = """
 import sys
 import leveret.cli.start, leveret.cli.worker, leveret.worker.supervisor, leveret.worker.lines
 print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("leveret", "typer", "uvloop", "starlette")))
+"""
+
+LEAN_CHILD = """
+import sys
+import asyncio, logging, msgspec, setproctitle, uvloop
+others = set(sys.modules)
+import leveret.cli.start, leveret.worker.child
+print(*sorted(sys.modules.keys() - others))
 """
 
 
@@ -70,6 +82,25 @@ def test_a_supervisor_loads_nothing_of_the_library_but_its_own() -> None:
         "starlette",
     ):
         assert name not in loaded
+
+
+def test_a_child_loads_nothing_that_most_never_need() -> None:
+    """Nobody's first task waits for it."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", LEAN_CHILD], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "leveret.worker.runner" in loaded
+    for name in ("dataclasses", "hashlib", "shutil", "sqlite3", "leveret.broker", "leveret.worker.health"):
+        assert name not in loaded
+
+
+def test_garbage_is_collected_again_once_a_worker_has_loaded_the_library(program: Program) -> None:
+    supervisor, log = program.start("-m", "leveret", "worker", "program.py")
+    log.until("worker ready")
+    program.work.task(name="collecting")(lambda: None).send()
+    assert program.told.until("collecting") == "collecting True"
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
