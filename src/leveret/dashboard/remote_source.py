@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +14,14 @@ from leveret.dashboard.source import Access, Figures, Reads, path
 from leveret.errors import ManagementError
 from leveret.management.remote import Declined, Remote, remote
 
+log = logging.getLogger("leveret.dashboard")
+
 COLUMNS: Final = "vhost,name,messages_ready,messages_unacknowledged,consumers,message_stats"
+INTERNAL_ERROR: Final = 500
 WHO_SEES: Final = path("vhosts")
+AGAIN_S: Final = 0.25
+"""A RabbitMQ that has much to do, or has just begun, may answer with an error of its own; what only looks is asked once more then."""
+
 SEES: Final = frozenset(("management", "policymaker", "monitoring", "administrator"))
 
 
@@ -27,7 +34,15 @@ class RemoteAccess:
         self.lasts = True
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        return await self.ask("GET", f"{path}?{urlencode(query)}" if query else path)
+        where = f"{path}?{urlencode(query)}" if query else path
+        try:
+            return await self.ask("GET", where)
+        except ManagementError as error:
+            if isinstance(error, Declined) and error.status < INTERNAL_ERROR:
+                raise
+            log.info("%s, asked once more", error)
+            await asyncio.sleep(AGAIN_S)
+            return await self.ask("GET", where)
 
     async def ask(self, method: str, path: str, body: object = None) -> Any:
         try:
