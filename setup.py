@@ -75,7 +75,6 @@ COMPILED = [
     "src/leveret/worker/slots.py",
     "src/leveret/worker/pace.py",
     "src/leveret/worker/hands.py",
-    "src/leveret/worker/standby.py",
     "src/leveret/worker/runner.py",
     "src/leveret/worker/executor.py",
 ]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
-from leveret.tasks import Cancelled, Done, Outcome
+from leveret.tasks import Done, Outcome
 from leveret.worker.apart import Apart
 from leveret.worker.executor import Job, perform, perform_async
 from leveret.worker.held import Held
@@ -23,7 +23,7 @@ from leveret.worker.interrupt import Interrupt
 from leveret.worker.nursery import NoZygote
 from leveret.worker.options import Options
 from leveret.worker.pace import Pace
-from leveret.worker.pool import TaskLoop, Threads, Work
+from leveret.worker.pool import TaskLoop, Threads
 
 SUSPECT: Final = 2
 """So often a message has come back, and may have killed its worker, that it is run apart. Once says little: what was given back
@@ -31,7 +31,7 @@ without having begun comes back too."""
 
 Begun = Callable[[Held, Job], None]
 Ended = Callable[[Held, Job, Outcome | None, BaseException | None], None]
-"""Takes the outcome, or what kept the job from one; neither if it was reserved, and its connection lost before its turn came."""
+"""Takes the outcome, or what kept the job from one."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -50,7 +50,6 @@ class Hands:
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self.pace_of_queue: defaultdict[str, Pace] = defaultdict(Pace)
         self._over: deque[tuple[Held, Job, Outcome | None, BaseException | None]] = deque()
-        self._taken: deque[tuple[Held, Job]] = deque()
         self._awake = False
         self.ran = 0
         """How many tasks have ended here."""
@@ -62,22 +61,13 @@ class Hands:
         self._task_loop = task_loop
 
     def begin(self, held: Held, job: Job) -> None:
-        if self._apart is not None and self.needs_process(job):
+        must = job.handler.settings.process or self._options.process_per_task
+        suspect = self._options.isolate and job.message.crashes >= SUSPECT
+        if self._apart is not None and (must or suspect):
             held.apart = True
-            must = self._must_be_apart(job)
             self._apart.submit(job, must, partial(self._begin_to_run, held, job), partial(self._ended_apart, held, job))
         else:
             self._begin_here(held, job)
-
-    def needs_process(self, job: Job) -> bool:
-        """Whether it is to run apart."""
-        return self._apart is not None and (self._must_be_apart(job) or self._is_suspect(job))
-
-    def _must_be_apart(self, job: Job) -> bool:
-        return job.handler.settings.process or self._options.process_per_task
-
-    def _is_suspect(self, job: Job) -> bool:
-        return self._options.isolate and job.message.crashes >= SUSPECT
 
     def _begin_here(self, held: Held, job: Job) -> None:
         try:
@@ -91,35 +81,14 @@ class Hands:
         if job.handler.is_async:
             self._task_loop.submit(perform_async(job)).add_done_callback(partial(self._ended_async, held, job))
         else:
-            self._make_interruptible(job)
+            if job.handler.settings.time_limit is not None:
+                job.interrupt = Interrupt()
             brief = self._paces[job.handler.name].brief
             self._threads.submit(partial(perform, job), partial(self._ended_there, held, job), brief)
 
     def _begin_to_run(self, held: Held, job: Job) -> None:
         held.begun_s = self._loop.time()
         self._begun(held, job)
-
-    def _make_interruptible(self, job: Job) -> None:
-        if job.handler.settings.time_limit is not None:
-            job.interrupt = Interrupt()
-
-    # ---- on a thread, without the loop
-
-    def reserve(self, held: Held, job: Job) -> None:
-        """For a thread that has ended another. Of a plain function only, that needs no process."""
-        self._make_interruptible(job)
-        call, ended = partial(_perform_in_turn, held, job), partial(self._ended_there, held, job)
-        held.work = Work(call, ended, partial(self._took, held, job))
-        self._threads.reserve(held.work)
-
-    def recall(self, held: Held) -> bool:
-        """False if a thread has taken it."""
-        return held.work is not None and self._threads.recall(held.work)
-
-    def _took(self, held: Held, job: Job) -> None:
-        """On the thread. It goes on to say how the one before ended, which wakes the loop."""
-        held.begun_s = self._loop.time()
-        self._taken.append((held, job))
 
     # ---- the end
 
@@ -150,15 +119,11 @@ class Hands:
 
     def _tell(self) -> None:
         self._awake = False
-        over = len(self._over)
-        while self._taken:  # each before the end that made room for it
-            self._begun(*self._taken.popleft())
-        for _ in range(over):
+        for _ in range(len(self._over)):
             self._end(*self._over.popleft())
 
     def _end(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
-        if outcome is not None or error is not None:
-            self.ran += 1
+        self.ran += 1
         if isinstance(outcome, Done):
             self._paces[job.handler.name].took(outcome.took_s)
             self.pace_of_queue[job.message.queue].took(outcome.took_s)
@@ -181,10 +146,3 @@ class Hands:
     async def on_task_loop(self, work: Coroutine[Any, Any, None], within_s: float) -> None:
         """Where async tasks run."""
         await asyncio.wait((asyncio.wrap_future(self._task_loop.submit(work)),), timeout=within_s)
-
-
-def _perform_in_turn(held: Held, job: Job) -> Outcome | None:
-    """On a thread, what was made ready before; None if its broker has it back."""
-    if held.delivery.lost:
-        return None
-    return Cancelled() if job.context.cancelled else perform(job)

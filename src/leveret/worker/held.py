@@ -11,16 +11,15 @@ from leveret.tasks.events import Running
 from leveret.tasks.outcome import TEXT_CHARACTERS_MAX
 from leveret.worker.executor import Job
 from leveret.worker.permits import Permit
-from leveret.worker.pool import Work
 from leveret.worker.waiting import Taken
 
 
 class Held:
     """`timers` are its time limits; `apart`: it runs in a process of its own; `taken`: it is out of a lane; `permit` is its place
-    of a limit; `work`, while it stands by, is what a thread may take.
+    of a limit.
     """
 
-    __slots__ = ("apart", "begun_s", "delivery", "job", "message", "moving", "permit", "taken", "timers", "work")
+    __slots__ = ("apart", "begun_s", "delivery", "job", "message", "moving", "permit", "taken", "timers")
 
     def __init__(
         self, delivery: Delivery, message: Message, taken: Taken | None = None, permit: Permit | None = None
@@ -32,7 +31,6 @@ class Held:
         self.job: Job | None = None
         self.timers: tuple[asyncio.TimerHandle, ...] = ()
         self.apart = False
-        self.work: Work | None = None
         self.begun_s: float | None = None
         """By the loop's clock, while it runs."""
         self.moving = False

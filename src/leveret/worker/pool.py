@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -35,30 +35,16 @@ Ended = Callable[[Any, BaseException | None], None]
 """Takes the result of what was submitted, or what it raised."""
 
 
-class Work:
-    """Something to call, and who is told how it ended; and that a thread has taken it, if it was reserved. Both on that thread."""
-
-    __slots__ = ("call", "ended", "taken")
-
-    def __init__(self, call: Callable[[], Any], ended: Ended, taken: Callable[[], None] = lambda: None) -> None:
-        self.call = call
-        self.ended = ended
-        self.taken = taken
-
-
 class Threads:
     """At most `number` threads, each started when there is more work than idle ones.
 
     Work that is said to be brief waits for a thread that runs: waking one for each costs more than it takes, for they take
     turns with the interpreter's lock. If none comes to it within LOOK_S, another is woken.
-
-    Work that is reserved wakes no thread: one that has ended something goes on with it, before it tells of the end.
     """
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._work: deque[Work] = deque()
-        self._reserved: OrderedDict[Work, None] = OrderedDict()
+        self._work: deque[tuple[Callable[[], Any], Ended]] = deque()
         self._lock = threading.Lock()
         self._awake = 0
         self._asleep: list[threading.Lock] = []
@@ -70,19 +56,15 @@ class Threads:
         self._looked: Callable[[], None] = lambda: None
 
     def serving(self, loop: asyncio.AbstractEventLoop, looked: Callable[[], None]) -> Self:
-        """From now on for this event loop, where `submit` and `looked` are called: that when it was seen how brief work fares.
-        What was reserved for another is dropped.
-        """
+        """From now on for this event loop, where `submit` and `looked` are called: that when it was seen how brief work fares."""
         self._loop = loop
         self._looked = looked
         self._watching = False
-        with self._lock:
-            self._reserved.clear()
         return self
 
     def submit(self, call: Callable[[], Any], ended: Ended, brief: bool = False) -> None:
         """`ended` is called on the thread. RuntimeError if no thread is to be had."""
-        work = Work(call, ended)
+        work = (call, ended)
         with self._lock:
             self._work.append(work)
             if brief and self._awake and self._loop is not None:
@@ -94,15 +76,6 @@ class Threads:
             except RuntimeError:
                 self._work.remove(work)
                 raise
-
-    def reserve(self, work: Work) -> None:
-        with self._lock:
-            self._reserved[work] = None
-
-    def recall(self, work: Work) -> bool:
-        """It is reserved no more; false if a thread has taken it."""
-        with self._lock:
-            return self._reserved.pop(work, work) is None
 
     def _wake(self) -> None:
         """One more, if there is one."""
@@ -140,41 +113,25 @@ class Threads:
     def _main(self) -> None:
         sleep = threading.Lock()
         sleep.acquire()
-        work: Work | None = None
         while True:
+            with self._lock:
+                work = self._work.popleft() if self._work else None
+                if work is None:
+                    self._awake -= 1
+                    self._asleep.append(sleep)
             if work is None:
-                work = self._wait(sleep)
+                sleep.acquire()
+                continue
+            call, ended = work
             result: Any = None
             raised: BaseException | None = None
             try:
-                result = work.call()
+                result = call()
             except BaseException as error:
                 raised = error
-            following = self._take_reserved()
-            work.ended(result, raised)
-            work = following
+            ended(result, raised)
             # An idle thread must hold on to nothing of its last task.
-            del following, result, raised
-
-    def _wait(self, sleep: threading.Lock) -> Work:
-        """Asleep until there is something to do."""
-        while True:
-            with self._lock:
-                if self._work:
-                    return self._work.popleft()
-                self._awake -= 1
-                self._asleep.append(sleep)
-            sleep.acquire()
-
-    def _take_reserved(self) -> Work | None:
-        if not self._reserved:
-            return None
-        with self._lock:
-            if not self._reserved:
-                return None
-            work, _ = self._reserved.popitem(last=False)
-        work.taken()
-        return work
+            del work, call, ended, result, raised
 
 
 class Helpers(ThreadPoolExecutor):

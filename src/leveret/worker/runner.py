@@ -15,7 +15,7 @@ from mypy_extensions import mypyc_attr
 
 from leveret.client import Delivery
 from leveret.errors import TimeLimitExceeded
-from leveret.tasks import Cancelled, Handler, Message, Outcome, Parked, Progress, TaskContext, WorkQueue
+from leveret.tasks import Cancelled, Message, Outcome, Parked, Progress, TaskContext, WorkQueue
 from leveret.tasks.events import Running
 from leveret.tasks.expiry import expired
 from leveret.tasks.handler import TimeLimit
@@ -33,7 +33,6 @@ from leveret.worker.pace import Pace
 from leveret.worker.permits import Permit
 from leveret.worker.services import Services
 from leveret.worker.settle import acknowledge, give_back
-from leveret.worker.standby import Standby
 from leveret.worker.status import Oldest
 from leveret.worker.tally import Tally
 from leveret.worker.telling import Telling
@@ -47,7 +46,7 @@ class Runner:
     """`release` makes room for another delivery; `overrun` says that a task has not ended within its hard limit; `busy`, that a
     slot which becomes free is wanted for something else than a lane of that queue.
 
-    `apart`: see hands. With `pass_on`, which says that a task has begun in the slot of one that ended, tasks may stand by.
+    `apart`: see hands.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Runner:
         overrun: Callable[[], None],
         busy: Callable[[str], bool] = lambda _: True,
         apart: Apart | None = None,
-        pass_on: Callable[[], None] | None = None,
     ) -> None:
         self._work = work
         self._settler = services.settler
@@ -69,12 +67,10 @@ class Runner:
         self._release = release
         self._overrun = overrun
         self._busy = busy
-        self._pass_on = pass_on
         self._loop = asyncio.get_running_loop()
         self._telling = Telling(work, services.announcer)
         self._ending = Ending(work, services, self._report)
         self._hands = Hands(options, apart, self._begun, self._finish)
-        self.standby = self._make_standby(options.threads if pass_on is not None and not options.max_tasks else 0)
         self._held = Holdings()
         self._running: dict[str, TaskContext] = {}
         self._moves = Moves()
@@ -141,18 +137,14 @@ class Runner:
         elif message.expires_ms and (late := expired(message, self._work.now())) is not None:
             self._settle(held, late)
         else:
-            job = self._make_job(held, handler)
+            limit = handler.settings.time_limit
+            context = TaskContext(message, limit.soft_s if limit else None, self._progress)
+            job = held.job = Job(context, handler, self._work.middleware)
+            self._running[message.id] = context
             if self._settler.writes or self._gates.concern(message, handler.settings.limits):
                 self._moves.begin(self._enter(held, job))
             else:
                 self._hands.begin(held, job)
-
-    def _make_job(self, held: Held, handler: Handler[..., Any]) -> Job:
-        message, limit = held.message, handler.settings.time_limit
-        context = TaskContext(message, limit.soft_s if limit else None, self._progress)
-        job = held.job = Job(context, handler, self._work.middleware)
-        self._running[message.id] = context
-        return job
 
     async def _enter(self, held: Held, job: Job) -> None:
         message, taken = held.message, held.taken
@@ -177,59 +169,22 @@ class Runner:
             self._hands.begin(held, job)
 
     def _begun(self, held: Held, job: Job) -> None:
-        if self._pass_on is not None and self.standby.took(held):
-            self._hold(held)
-            self._pass_on()
         self._telling.started(held.message)
         limit = job.handler.settings.time_limit
         if limit is not None:
             held.timers = self._limit(held, job, limit)
 
     def _limit(self, held: Held, job: Job, limit: TimeLimit) -> tuple[asyncio.TimerHandle, ...]:
-        at, begun_s = self._loop.call_at, held.begun_s or self._loop.time()
-        hard = at(begun_s + limit.hard_s, self._too_long, held, job, limit.hard_s)
+        later = self._loop.call_later
+        hard = later(limit.hard_s, self._too_long, held, job, limit.hard_s)
         if job.interrupt is None:  # an async task, or one apart, sees to its soft limit itself
             return (hard,)
-        return hard, at(begun_s + limit.soft_s, job.interrupt.throw, TimeLimitExceeded)
+        return hard, later(limit.soft_s, job.interrupt.throw, TimeLimitExceeded)
 
     def _progress(self, message: Message, progress: Progress) -> None:
         """On the thread of the task."""
         self._answers.progress(message, progress)
         self._telling.progress(message, progress)
-
-    # ---- standing by
-
-    def _make_standby(self, number: int) -> Standby:
-        handlers = (*self._work.tasks.values(), *self._work.consumers.values())
-        never = {handler.queue for handler in handlers if handler.is_async}
-        return Standby(number, self._hands, self._prepare, self._begin_prepared, self._drop, never)
-
-    def _prepare(self, queue: str, delivery: Delivery) -> Held | None:
-        """None if more is to be seen to before it begins than a thread can."""
-        message = Message.of(queue, delivery)
-        handler = find(self._work, message)
-        if isinstance(handler, Parked) or handler.is_async or delivery.lost or delivery.redelivered:
-            return None
-        if message.ticket or message.wait_ms or message.expires_ms or self._settler.writes:
-            return None
-        if self._gates.concern(message, handler.settings.limits):
-            return None
-        held = Held(delivery, message)
-        if self._hands.needs_process(self._make_job(held, handler)):
-            self._drop(held)
-            return None
-        return held
-
-    def _begin_prepared(self, held: Held) -> None:
-        assert held.job is not None
-        self._hold(held)
-        if held.job.context.cancelled:
-            self._settle(held, Cancelled())
-        else:
-            self._hands.begin(held, held.job)
-
-    def _drop(self, held: Held) -> None:
-        self._running.pop(held.message.id, None)
 
     # ---- lanes
 
@@ -286,9 +241,7 @@ class Runner:
     # ---- the end
 
     def _finish(self, held: Held, job: Job, outcome: Outcome | None, error: BaseException | None) -> None:
-        if outcome is None and error is None:  # its connection was lost before its turn came
-            self._forget(held)
-        elif held.moving or held not in self._held:
+        if held.moving or held not in self._held:
             log.warning("task=%s id=%s ended after it was given up", job.message.task, job.message.id)
         elif isinstance(error, asyncio.CancelledError) and self.stopping:
             log.warning("task=%s id=%s was cancelled, it goes back", job.message.task, job.message.id)

@@ -194,7 +194,7 @@ class Worker:
         announcer = self._make_announcer(moving)
         services = Services.over(connection, moving, outbox, announcer, self.work)
         runner = self._runner = self._make_runner(services)
-        self._slots = Slots(self.options.threads, runner.start, self._weight, runner.standby)
+        self._slots = Slots(self.options.threads, runner.start, self._weight)
         tell_ready(self.work.middleware)
         await services.control.listen(self._obey)
         intake = self._make_intake(connection, outbox, services, runner)
@@ -273,7 +273,6 @@ class Worker:
             self._overrun,
             lambda queue: self._slots.busy(queue),
             apart,
-            lambda: self._slots.pass_on(),
         )
 
     def _make_apart(self) -> Apart | None:
