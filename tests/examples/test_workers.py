@@ -34,6 +34,15 @@ def test_its_program_runs(blocks: list[str], environment: dict[str, str], tmp_pa
         assert run(Path("app.py"), tmp_path, environment) == "9\n"
 
 
+@pytest.mark.parametrize("columns", [70, 110])
+def test_the_help_is_as_wide_as_the_terminal(columns: int) -> None:
+    command = [sys.executable, "-m", "leveret", "worker", "--help"]
+    environment = os.environ | {"COLUMNS": str(columns)}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    widest = max(len(line) for line in said.partition("options:")[2].splitlines())
+    assert columns - 12 < widest <= columns - 2
+
+
 def test_every_option_is_in_its_table_and_in_the_help() -> None:
     environment = {**os.environ, "COLUMNS": "200"}
     command = [sys.executable, "-m", "leveret", "worker", "--help"]

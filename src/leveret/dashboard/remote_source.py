@@ -19,10 +19,9 @@ log = logging.getLogger("leveret.dashboard")
 COLUMNS: Final = "vhost,name,messages_ready,messages_unacknowledged,consumers,message_stats"
 INTERNAL_ERROR: Final = 500
 WHO_SEES: Final = path("vhosts")
-AGAIN_S: Final = 0.25
-"""A RabbitMQ that has much to do, or has just begun, may answer with an error of its own; what only looks is asked once more then."""
-
 SEES: Final = frozenset(("management", "policymaker", "monitoring", "administrator"))
+AGAIN_S: Final = 0.25
+"""After so long what only looks is asked once more, if the broker failed to answer: RabbitMQ was seen to, once in a long while."""
 
 
 class RemoteAccess:

@@ -89,11 +89,8 @@ _FIELDS: Final = tuple(
 
 
 def encode_properties(properties: BasicProperties) -> bytes:
-    """Flags and values: what follows the first 12 octets of a header frame's payload.
-
-    Written out, where a loop over the fields takes half as long again: every publish goes through here.
-    """
-    flags = 0
+    """Flags and values: what follows the first 12 octets of a header frame's payload. Every publish goes through here."""
+    flags = 0  # written out: a loop over the fields takes nearly twice as long
     parts = [b""]
     if (text := properties.content_type) is not None:
         flags |= 0x8000

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 def live(app: str, options: Options, url: str | None, tie: Tie) -> int:
     """The exit code. The program is loaded here."""
-    gc.freeze()
+    gc.freeze()  # what is loaded by now stays
     gc.enable()
     setproctitle.setproctitle(f"leveret: worker {app}")
     _take_input_away()
