@@ -12,7 +12,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from brokers import Broker
-from worker.support import WITHIN_S, Program, declare
+from worker.support import WITHIN_S, Program, declare, until_ready
 
 MakeProgram = Callable[..., Program]
 
@@ -91,6 +91,62 @@ def test_a_task_that_kills_its_worker_is_parked_in_the_end_and_others_are_done(
     lines = log.to_the_end()
     assert sum("(SIGKILL)" in line for line in lines) == 2, "from the third time on it has a process to itself"
     assert sum("crashed task=kill" in line for line in lines) == 3
+    assert left(channel, program.queue) == []
+
+
+FATAL = """
+import signal, threading
+from leveret.tasks import Middleware
+from leveret.worker.pool import TaskLoop, Threads
+
+begun = threading.Semaphore(0)
+
+def until_begun(submit):
+    def submit_and_wait(*given):
+        try:
+            return submit(*given)
+        finally:
+            begun.acquire(timeout=60)
+    return submit_and_wait
+
+Threads.submit, TaskLoop.submit = until_begun(Threads.submit), until_begun(TaskLoop.submit)
+
+class Begun(Middleware):
+    def before(self, message):
+        if message.task == "fatal" and not message.redelivered:
+            os.kill(os.getpid(), signal.SIGKILL)
+        begun.release()
+
+work.middleware = (Begun(),)
+
+@work.task(queue={queue!r})
+{function} fatal() -> None:
+    tell("survived")
+"""
+
+
+@pytest.mark.parametrize("function", ["def", "async def"])
+def test_who_is_killed_at_the_first_step_of_a_task_had_acknowledged_the_one_before_it(
+    make_program: MakeProgram, channel: BlockingChannel, name: str, function: str
+) -> None:
+    """The worker's loop is held up in the moment in which a thread begins the next task. It has that one already: it takes from two
+    queues, and prefetch counts for each.
+    """
+    other = f"processes.{name}.fatal"
+    program = make_program(FATAL.format(queue=other, function=function))
+    declare(channel, other)
+    supervisor, log = program.worker(threads=1)
+    program.slow.send("a")
+    program.started("a")
+    program.work.task(name="fatal", queue=other)(print).send()
+    until_ready(channel, other, 0)
+    program.open_gate(2)
+    assert program.told.until("survived")
+    log.until("done task=fatal")
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(WITHIN_S) == 0
+    assert sum("(SIGKILL)" in line for line in log.to_the_end()) == 1
+    assert sum("started a" in line for line in program.told.seen) == 1, "what was done was done again"
     assert left(channel, program.queue) == []
 
 

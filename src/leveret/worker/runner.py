@@ -80,7 +80,7 @@ class Runner:
         self.stopping = False
 
     def __len__(self) -> int:
-        """How many deliveries are not settled yet, or leave a place of a limit to the next."""
+        """How many deliveries are not settled yet, or leave a place of a limit or a slot to the next."""
         return len(self._held) + self._leaving
 
     def under_way(self) -> Sequence[Running]:
@@ -225,10 +225,10 @@ class Runner:
             if taken is None:
                 await self._give(permit)
         finally:
-            self._leaving -= 1
             if taken is None:
-                self._end()
+                self._free()
             else:
+                self._leaving -= 1
                 self._begin_taken(taken)
 
     async def _put_back(self, one: Taken) -> None:
@@ -284,15 +284,23 @@ class Runner:
         for timer in held.timers:
             timer.cancel()
         self._running.pop(held.message.id, None)
+        self._leaving += 1
         if held.permit is not None:
-            self._leaving += 1
             self._moves.begin(self._leave(held.permit))
-        else:
+        elif self.pace(held.message.queue).brief:
             self._end()
+        else:
+            self._free()
+
+    def _free(self) -> None:
+        """The slot is the next one's in the turn of the loop after the next: in that the connection writes what is acknowledged in
+        this one, and whoever kills this process when a task begins finds the one before it done with.
+        """
+        self._loop.call_soon(self._loop.call_soon, self._end)
 
     def _end(self) -> None:
-        """A slot is free."""
-        if not self._held and not self._leaving:
+        self._leaving -= 1
+        if len(self) == 0:
             self.idle.set()
         self._release()
 
