@@ -136,7 +136,9 @@ def test_it_is_closed_when_it_is_not_used_and_opened_again(
 ) -> None:
     monkeypatch.setattr(burst, "LOOK_S", 0.001)
     for _ in range(2):
-        publisher = on_a_publisher(work)
+        with monkeypatch.context() as patience:  # until it was seen, however long the tasks take that go another way
+            patience.setattr(burst, "IDLE_LOOKS", sys.maxsize)
+            publisher = on_a_publisher(work)
         until(lambda: not of(work)._asked)
         assert publisher.over and "closed by this program" in str(publisher.error)
     assert len(numbers(channel, work.default_queue)) == 2 * BURST
