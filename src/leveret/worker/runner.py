@@ -226,7 +226,7 @@ class Runner:
                 await self._give(permit)
         finally:
             if taken is None:
-                self._free()
+                self._free_soon()
             else:
                 self._leaving -= 1
                 self._begin_taken(taken)
@@ -288,17 +288,18 @@ class Runner:
         if held.permit is not None:
             self._moves.begin(self._leave(held.permit))
         elif self.pace(held.message.queue).brief:
-            self._end()
-        else:
             self._free()
+        else:
+            self._free_soon()
+
+    def _free_soon(self) -> None:
+        """In the turn of the loop after the next. In the next one the connection writes what is acknowledged in this one: so whoever
+        kills this process when a task begins finds the one before it done with.
+        """
+        self._loop.call_soon(self._loop.call_soon, self._free)
 
     def _free(self) -> None:
-        """The slot is the next one's in the turn of the loop after the next: in that the connection writes what is acknowledged in
-        this one, and whoever kills this process when a task begins finds the one before it done with.
-        """
-        self._loop.call_soon(self._loop.call_soon, self._end)
-
-    def _end(self) -> None:
+        """The slot, for the next task."""
         self._leaving -= 1
         if len(self) == 0:
             self.idle.set()
