@@ -287,8 +287,6 @@ class Runner:
         self._leaving += 1
         if held.permit is not None:
             self._moves.begin(self._leave(held.permit))
-        elif self.pace(held.message.queue).brief:
-            self._free()
         else:
             self._free_soon()
 
