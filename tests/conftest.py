@@ -65,6 +65,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=differs.args[0]))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
+    """What failed is told, also where pytest itself breaks down, which tells it by itself in no case."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        reporter.summary_errors()
+        reporter.summary_failures()
+        reporter.short_test_summary()
+
+
 @pytest.fixture(scope="session")
 def broker_kind(request: pytest.FixtureRequest) -> type[Broker]:
     """The class of the broker under test, Leveret or RabbitMQ."""

@@ -82,6 +82,27 @@ def test_a_result_is_there_for_who_sent_and_for_another_process_that_knows_the_i
     assert timedelta() <= kept.ended - kept.started < timedelta(minutes=1)
 
 
+def test_no_thread_outlives_a_worker_that_has_stopped(work: WorkQueue) -> None:
+    @work.task(keep_result=HOUR)
+    def plain() -> str:
+        return threading.current_thread().name
+
+    @work.task(keep_result=HOUR)
+    async def on_the_loop() -> str:
+        return await asyncio.to_thread(lambda: threading.current_thread().name)
+
+    before = set(threading.enumerate())
+    with working(work):
+        for task in (plain, on_the_loop):
+            assert task.send().result(WITHIN_S).startswith("leveret-task")
+    mine = [
+        thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("leveret-task")
+    ]
+    for thread in mine:
+        thread.join(WITHIN_S)
+    assert not any(thread.is_alive() for thread in mine)
+
+
 def test_with_an_answer_as_well_whichever_comes_first_counts(work: WorkQueue) -> None:
     @work.task(keep_result=HOUR, result=True)
     async def total(numbers: list[int]) -> int:

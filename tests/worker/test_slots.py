@@ -224,6 +224,47 @@ def test_async_tasks_share_one_loop_and_can_be_cancelled() -> None:
     assert loops[0] is loops[1]
 
 
+def running_since(then: set[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread not in then]
+
+
+def test_threads_end_when_what_was_submitted_is_done_and_take_no_more() -> None:
+    before = set(threading.enumerate())
+    threads = Threads(2)
+    gate, entered = threading.Event(), threading.Event()
+    submitted(threads, lambda: None).result(WITHIN_S)
+    slow = submitted(threads, lambda: (entered.set(), gate.wait(WITHIN_S))[1])
+    others = [submitted(threads, lambda n=n: n) for n in range(10)]  # type: ignore[misc]
+    assert entered.wait(WITHIN_S)
+    threads.end()
+    with pytest.raises(RuntimeError, match="have ended"):
+        submitted(threads, lambda: None)
+    assert [other.result(WITHIN_S) for other in others] == list(range(10))
+    gate.set()
+    assert slow.result(WITHIN_S)
+    for thread in running_since(before):
+        thread.join(WITHIN_S)
+    assert not running_since(before)
+
+
+def test_the_loop_of_async_tasks_ends_and_cancels_what_they_have_left_running() -> None:
+    before = set(threading.enumerate())
+    tasks = TaskLoop()
+    left: list[asyncio.Task[None]] = []
+    helped: list[int] = []
+
+    async def leave_something_running() -> None:
+        left.append(asyncio.create_task(asyncio.sleep(3600)))
+        helped.append(await asyncio.to_thread(lambda: 1))
+
+    tasks.submit(leave_something_running()).result(WITHIN_S)
+    tasks.end()
+    for thread in running_since(before):
+        thread.join(WITHIN_S)
+    assert not running_since(before)
+    assert left[0].cancelled() and helped == [1]
+
+
 def test_cancelling_what_never_began_is_nothing() -> None:
     asyncio.run(TaskLoop().cancel())
 

@@ -32,7 +32,7 @@ SHUTDOWN_S: Final = 10.0
 
 @cache
 def _threads(number: int) -> Threads:
-    """Shared by all lives of this process: the threads of a pool never end."""
+    """Shared by all lives of this process, as is the loop: what a task keeps for its thread or loop is there for the next test."""
     return Threads(number)
 
 

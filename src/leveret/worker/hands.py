@@ -53,10 +53,11 @@ class Hands:
         self._awake = False
         self.ran = 0
         """How many tasks have ended here."""
-        self.use(Threads(options.threads), TaskLoop())
+        self._own = Threads(options.threads), TaskLoop()
+        self.use(*self._own)
 
     def use(self, threads: Threads, task_loop: TaskLoop) -> None:
-        """Instead of its own."""
+        """Instead of its own, and not to be ended by it."""
         self._threads = threads.serving(self._loop, self._tell)
         self._task_loop = task_loop
 
@@ -142,6 +143,11 @@ class Hands:
         """All that can be: async tasks, and those apart."""
         apart = [] if self._apart is None else [self._apart.end()]
         await asyncio.gather(self._task_loop.cancel(), *apart)
+
+    def end(self) -> None:
+        """Its own threads, each as soon as it has nothing to do."""
+        for own in self._own:
+            own.end()
 
     async def on_task_loop(self, work: Coroutine[Any, Any, None], within_s: float) -> None:
         """Where async tasks run."""

@@ -80,6 +80,10 @@ class Keeper:
         else:
             await self._sweep_now_and_then(now)
 
+    def end(self) -> None:
+        """Its threads, each as soon as it has nothing to do."""
+        self._threads.end()
+
     async def _put(self, kept: Kept, until: datetime) -> None:
         attempt = 0
         while True:

@@ -50,6 +50,7 @@ class Threads:
         self._asleep: list[threading.Lock] = []
         """Of each idle thread what it waits for, the last to fall asleep at the end."""
         self._started = 0
+        self._ended = False
         self._first: object = None
         self._watching = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,9 +64,11 @@ class Threads:
         return self
 
     def submit(self, call: Callable[[], Any], ended: Ended, brief: bool = False) -> None:
-        """`ended` is called on the thread. RuntimeError if no thread is to be had."""
+        """`ended` is called on the thread. RuntimeError if no thread is to be had, as after `end`."""
         work = (call, ended)
         with self._lock:
+            if self._ended:
+                raise RuntimeError("the threads have ended")
             self._work.append(work)
             if brief and self._awake and self._loop is not None:
                 if not self._watching:
@@ -76,6 +79,13 @@ class Threads:
             except RuntimeError:
                 self._work.remove(work)
                 raise
+
+    def end(self) -> None:
+        """Each thread ends as soon as it has nothing to do, and is not waited for."""
+        with self._lock:
+            self._ended = True
+            while self._asleep:
+                self._wake()
 
     def _wake(self) -> None:
         """One more, if there is one."""
@@ -118,6 +128,8 @@ class Threads:
                 work = self._work.popleft() if self._work else None
                 if work is None:
                     self._awake -= 1
+                    if self._ended:
+                        return
                     self._asleep.append(sleep)
             if work is None:
                 sleep.acquire()
@@ -156,6 +168,10 @@ class Helpers(ThreadPoolExecutor):
         self._threads_of_ours.submit(call, ended)
         return future
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Never waits: what does not end keeps nobody."""
+        self._threads_of_ours.end()
+
 
 class TaskLoop:
     """An event loop on its own thread, started by the first task."""
@@ -163,6 +179,7 @@ class TaskLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._ended = False
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         if self._loop is None:
@@ -173,11 +190,13 @@ class TaskLoop:
 
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        while True:
+        while not self._ended:
             try:
                 loop.run_forever()
             except BaseException:  # SystemExit of something a task left running: no reason for the others to end
                 log.exception("an asyncio task ended the event loop of all tasks, which goes on")
+        with asyncio.Runner(loop_factory=lambda: loop):
+            """Cancels what tasks have left running, waits until it has cleaned up, and closes the loop."""
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
@@ -193,6 +212,12 @@ class TaskLoop:
         if self._loop is not None:
             future = asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop)
             await asyncio.wait([asyncio.wrap_future(future)], timeout=CANCEL_S)
+
+    def end(self) -> None:
+        """Called on another loop, when no task is to come. What tasks have left running is cancelled; it is not waited for."""
+        self._ended = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _cancel_all(self) -> None:
         tasks = list(self._tasks)

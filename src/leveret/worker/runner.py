@@ -64,6 +64,7 @@ class Runner:
         self._answers = services.answers
         self._gates = services.gates
         self._waiting = services.waiting
+        self._keeper = services.keeper
         self._release = release
         self._overrun = overrun
         self._busy = busy
@@ -327,3 +328,9 @@ class Runner:
         """What async providers keep for the process, on the loop of the tasks."""
         if self._work.providers.waiting:
             await self._hands.on_task_loop(self._work.providers.leave_loop(), within_s)
+
+    def end(self) -> None:
+        """Its threads, however the worker ends: each as soon as it has nothing to do."""
+        self._hands.end()
+        if self._keeper is not None:
+            self._keeper.end()

@@ -179,6 +179,8 @@ class Worker:
         try:
             await self._run()
         finally:
+            if self._runner is not None:
+                self._runner.end()
             self.work.providers.leave()
 
     async def _run(self) -> None:
