@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
-    """What failed is told, also where pytest itself breaks down, which tells it by itself in no case."""
+    """Where pytest itself breaks down it would say no word of what had failed before."""
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and exitstatus == pytest.ExitCode.INTERNAL_ERROR:

@@ -49,6 +49,14 @@ def working(work: WorkQueue, **options: Any) -> Iterator[Worker]:
         work.close()
 
 
+def await_end_of_task_threads(before: set[threading.Thread]) -> None:
+    """Of those that were not there before. AssertionError: one goes on."""
+    mine = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("leveret-task")]
+    for thread in mine:
+        thread.join(WITHIN_S)
+        assert not thread.is_alive(), f"{thread.name} goes on"
+
+
 def declare(channel: BlockingChannel, name: str) -> None:
     """As the work queue declares it, on either broker."""
     product = channel.connection._impl.server_properties["product"]

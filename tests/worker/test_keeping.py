@@ -18,7 +18,7 @@ from leveret.tasks import Done, Failed, Failure, Message, Retries, WorkQueue, cu
 from leveret.tasks.kept import Kept, Results
 from leveret.worker import keeping
 from leveret.worker.keeping import Keeper
-from worker.support import WITHIN_S, Program, until_ready, working
+from worker.support import WITHIN_S, Program, await_end_of_task_threads, until_ready, working
 
 HOUR = timedelta(hours=1)
 
@@ -95,12 +95,7 @@ def test_no_thread_outlives_a_worker_that_has_stopped(work: WorkQueue) -> None:
     with working(work):
         for task in (plain, on_the_loop):
             assert task.send().result(WITHIN_S).startswith("leveret-task")
-    mine = [
-        thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("leveret-task")
-    ]
-    for thread in mine:
-        thread.join(WITHIN_S)
-    assert not any(thread.is_alive() for thread in mine)
+    await_end_of_task_threads(before)
 
 
 def test_with_an_answer_as_well_whichever_comes_first_counts(work: WorkQueue) -> None:

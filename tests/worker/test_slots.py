@@ -15,7 +15,7 @@ from leveret.errors import TaskError
 from leveret.worker.options import Options
 from leveret.worker.pool import TaskLoop, Threads
 from leveret.worker.slots import Slots
-from worker.support import WITHIN_S
+from worker.support import WITHIN_S, await_end_of_task_threads
 
 
 class FakeDelivery:
@@ -224,10 +224,6 @@ def test_async_tasks_share_one_loop_and_can_be_cancelled() -> None:
     assert loops[0] is loops[1]
 
 
-def running_since(then: set[threading.Thread]) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread not in then]
-
-
 def test_threads_end_when_what_was_submitted_is_done_and_take_no_more() -> None:
     before = set(threading.enumerate())
     threads = Threads(2)
@@ -242,9 +238,7 @@ def test_threads_end_when_what_was_submitted_is_done_and_take_no_more() -> None:
     assert [other.result(WITHIN_S) for other in others] == list(range(10))
     gate.set()
     assert slow.result(WITHIN_S)
-    for thread in running_since(before):
-        thread.join(WITHIN_S)
-    assert not running_since(before)
+    await_end_of_task_threads(before)
 
 
 def test_the_loop_of_async_tasks_ends_and_cancels_what_they_have_left_running() -> None:
@@ -259,9 +253,7 @@ def test_the_loop_of_async_tasks_ends_and_cancels_what_they_have_left_running() 
 
     tasks.submit(leave_something_running()).result(WITHIN_S)
     tasks.end()
-    for thread in running_since(before):
-        thread.join(WITHIN_S)
-    assert not running_since(before)
+    await_end_of_task_threads(before)
     assert left[0].cancelled() and helped == [1]
 
 

@@ -1,7 +1,7 @@
 """Where tasks run: threads for plain functions, one event loop on a thread of its own for async ones.
 
 Neither is the client's loop, so that heartbeats and signals are served whatever a task does. The threads are daemons:
-a task that does not end cannot keep a worker from ending. Used by worker.
+a task that does not end cannot keep a worker from ending. They end with their worker. Used by worker.
 """
 
 from __future__ import annotations
@@ -215,9 +215,12 @@ class TaskLoop:
 
     def end(self) -> None:
         """Called on another loop, when no task is to come. What tasks have left running is cancelled; it is not waited for."""
-        self._ended = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stop, self._loop)
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._ended = True
+        loop.stop()
 
     async def _cancel_all(self) -> None:
         tasks = list(self._tasks)
