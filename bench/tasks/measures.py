@@ -123,20 +123,21 @@ def kill(contestant: Contestant, place: Place, tasks: int) -> Figures:
         sending.start()
         if not session.effects.wait_count(KILL_TASKS // 2, numbers, WAIT_S):
             raise RoundFailed("half of the tasks of the kill test were not done in time")
-        kill_one(session, numbers)
+        killed = kill_one(session, numbers)
         sending.join()
         complete = wait_replacing(session, numbers)
         settle(SETTLE_S)
-        return losses(session, numbers, complete)
+        return losses(session, numbers, complete, killed)
 
 
-def kill_one(session: Session, numbers: range) -> None:
+def kill_one(session: Session, numbers: range) -> int:
     """The process that began a task last, and has not ended it. Where all slots end together, the next begin is awaited."""
     deadline = monotonic() + WAIT_S
     while monotonic() < deadline:
         under_way = [effect for effect in session.effects.begun(numbers) if effect.number not in session.effects.times]
         if under_way:
-            return session.kill_member(under_way[-1].pid)
+            session.kill_member(under_way[-1].pid)
+            return under_way[-1].pid
     raise RoundFailed("no task was under way when a worker was to be killed")
 
 
@@ -153,10 +154,18 @@ def wait_replacing(session: Session, numbers: range) -> bool:
     return False
 
 
-def losses(session: Session, numbers: range, complete: bool) -> Figures:
+def losses(session: Session, numbers: range, complete: bool, killed: int) -> Figures:
+    """A task that was running when its process was killed is done again. One that had ended, and another had begun in its slot, is not to be."""
     done = session.effects.of(numbers)
     distinct = len({effect.number for effect in done})
-    figures: Figures = {"kill-lost": len(numbers) - distinct, "kill-again": len(done) - distinct}
+    begun = [effect.number for effect in session.effects.begun(numbers) if effect.pid == killed]
+    running = begun[-SLOTS // KILL_PROCESSES :]
+    ended = [number for number in numbers if session.effects.times[number] > 1 and number not in running]
+    figures: Figures = {
+        "kill-lost": len(numbers) - distinct,
+        "kill-again": len(done) - distinct,
+        "kill-ended": len(ended),
+    }
     if complete:
         ideal_s = KILL_TASKS * KILL_MS / 1e3 / SLOTS
         took_s = max(first_done(session, numbers)) - session.effects.begun(numbers)[0].at

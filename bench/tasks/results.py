@@ -31,6 +31,7 @@ METRICS = (
     Metric("start", "start to first task", "s", "less"),
     Metric("kill-lost", "killed: not done after 90 s", "tasks", "less", compared=False),
     Metric("kill-again", "killed: done again", "tasks", "less", compared=False),
+    Metric("kill-ended", "killed: again, had ended", "tasks", "less", compared=False),
     Metric("kill-beyond", "killed: beyond the ideal", "s", "less", compared=False),
 )
 
